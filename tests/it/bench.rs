@@ -58,3 +58,11 @@ fn polls_of_many_accounts_are_measured() {
     let figures = figures(&["poll", "--accounts", "20", "--seconds", "1"]);
     assert!(value(&figures, "first sync of all") > 0.0, "{figures:?}");
 }
+
+#[test]
+fn an_account_of_many_calendars_is_measured() {
+    let figures = figures(&["account", "--calendars", "3", "--objects", "30", "--polls", "1"]);
+    // The home, its calendars by report and by multiget.
+    assert!(value(&figures, "first sync, requests") >= 7.0, "{figures:?}");
+    assert_eq!(value(&figures, "unchanged poll, requests"), 1.0, "{figures:?}");
+}

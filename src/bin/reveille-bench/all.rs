@@ -6,7 +6,7 @@ use std::path::Path;
 use super::BenchContext;
 use super::site::Outlet;
 use super::table::{self, Figure};
-use super::{edit, fire, idle, intake, mixed, poll, restart};
+use super::{account, edit, fire, idle, intake, mixed, poll, restart};
 use reveille::cli::printer::ExitStatus;
 
 /// Every run, as a Markdown table
@@ -67,6 +67,10 @@ fn runs<'a>(args: &Args, folder: &'a Path) -> Vec<Run<'a>> {
     }
     let args_of_poll = poll::Args { accounts: 1_000, seconds: 60 };
     runs.push(Box::new(move |context| poll::measure(&args_of_poll, folder, context)));
+    for (calendars, objects) in [(50, 20_000), (5_000, 5_000)] {
+        let args = account::Args { calendars, objects, polls: 6 };
+        runs.push(Box::new(move |context| account::measure(&args, folder, context)));
+    }
     let args_of_idle = idle::Args { seconds: 60, objects: 10_000 };
     runs.push(Box::new(move |context| idle::measure(&args_of_idle, folder, context)));
     runs

@@ -19,6 +19,7 @@ use reveille::cli::printer::{Color, ExitStatus, PrintError, Printer};
 use reveille::clock::Clock;
 use reveille::time::UtcMillis;
 
+mod account;
 mod all;
 mod child;
 mod edit;
@@ -74,6 +75,7 @@ enum BenchRun {
     Edit(edit::Args),
     Mixed(mixed::Args),
     Poll(poll::Args),
+    Account(account::Args),
 }
 
 /// That of the program which is measured.
@@ -112,6 +114,7 @@ fn run(cli: &BenchCli, context: &mut BenchContext) -> anyhow::Result<ExitStatus>
         Some(BenchRun::Edit(args)) => edit::measure(args, folder, context)?,
         Some(BenchRun::Mixed(args)) => mixed::measure(args, folder, context)?,
         Some(BenchRun::Poll(args)) => poll::measure(args, folder, context)?,
+        Some(BenchRun::Account(args)) => account::measure(args, folder, context)?,
     };
     table::print(&figures, context)?;
     Ok(ExitStatus::Success)

@@ -1,9 +1,11 @@
-//! A CalDAV server on loopback with one calendar: enough of RFC 4791 and RFC 6578 for a sync of it (PROPFIND,
-//! sync-collection, calendar-multiget), made once and answered from memory, so that what is measured is the client.
+//! A CalDAV server on loopback with one calendar, or an account of several: enough of RFC 4791 and RFC 6578 for a
+//! sync of it (PROPFIND, sync-collection, calendar-multiget), made once and answered from memory, so that what is
+//! measured is the client.
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
@@ -13,6 +15,8 @@ use super::synthetic::file;
 
 /// Where the calendar is.
 const CALENDAR: &str = "/bench/";
+/// Where an account of several calendars is.
+const HOME: &str = "/home/";
 /// Octets of a request that is read; a multiget of a hundred hrefs has 5 kB.
 const MAX_BODY: usize = 1 << 20;
 
@@ -35,6 +39,10 @@ struct ServedCalendar {
     delay: AtomicU64,
     /// Requests so far.
     requests: AtomicU64,
+    /// Octets of the bodies of responses so far.
+    octets: AtomicU64,
+    /// How many calendars the account has that the objects are in, one after the other.
+    calendars: usize,
 }
 
 impl CalendarServer {
@@ -43,13 +51,21 @@ impl CalendarServer {
     /// # Errors
     /// When loopback has no port left.
     pub(super) fn start(texts: &[String]) -> std::io::Result<CalendarServer> {
+        CalendarServer::start_with(texts, 0)
+    }
+
+    /// Serves a calendar of `texts`, and an account whose `calendars` share them.
+    ///
+    /// # Errors
+    /// When loopback has no port left.
+    pub(super) fn start_with(texts: &[String], calendars: usize) -> std::io::Result<CalendarServer> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
         let stopping = Arc::<AtomicBool>::default();
         let objects = texts.iter().map(|text| escaped(text)).collect();
         let listed = AtomicUsize::new(texts.len());
-        let calendar =
-            Arc::new(ServedCalendar { objects, listed, delay: AtomicU64::new(0), requests: AtomicU64::new(0) });
+        let [delay, requests, octets] = std::array::from_fn(|_| AtomicU64::new(0));
+        let calendar = Arc::new(ServedCalendar { objects, listed, delay, requests, octets, calendars });
         let (stop, served) = (stopping.clone(), calendar.clone());
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
@@ -71,6 +87,16 @@ impl CalendarServer {
     /// How many requests have come so far.
     pub(super) fn requests(&self) -> u64 {
         self.calendar.requests.load(Ordering::SeqCst)
+    }
+
+    /// How many octets the bodies of its responses had so far.
+    pub(super) fn octets(&self) -> u64 {
+        self.calendar.octets.load(Ordering::SeqCst)
+    }
+
+    /// The address of its account.
+    pub(super) fn home(&self) -> String {
+        format!("http://{}{HOME}", self.address)
     }
 
     /// Its address; each path below it of one segment is a calendar.
@@ -107,6 +133,7 @@ fn serve(stream: TcpStream, served: &ServedCalendar) {
         served.requests.fetch_add(1, Ordering::SeqCst);
         thread::sleep(Duration::from_millis(served.delay.load(Ordering::SeqCst)));
         let (status, body) = answer(&request, served);
+        served.octets.fetch_add(body.len() as u64, Ordering::SeqCst);
         let head = format!(
             "HTTP/1.1 {status}\r\nContent-Type: application/xml; charset=utf-8\r\nContent-Length: {}\r\n\r\n",
             body.len()
@@ -151,20 +178,41 @@ impl BenchRequest {
 }
 
 fn answer(request: &BenchRequest, served: &ServedCalendar) -> (&'static str, String) {
-    let members = || members(served.listed.load(Ordering::SeqCst) as u64);
-    match request.method.as_str() {
-        _ if request.path.matches('/').count() != 2 => ("404 Not Found", String::new()),
-        "PROPFIND" if request.is_deep => {
-            ("207 Multi-Status", multistatus(&(calendar(&request.path) + &members()), false))
+    let path = request.path.as_str();
+    let inside = path.strip_prefix(HOME).filter(|_| served.calendars > 0);
+    let members = match inside {
+        Some(calendar) => served.share(calendar),
+        None => 0..served.listed.load(Ordering::SeqCst),
+    };
+    let members = || members_at(path, members.clone());
+    let body = match request.method.as_str() {
+        "PROPFIND" if inside == Some("") => {
+            let calendars = (0..served.calendars).filter(|_| request.is_deep);
+            calendars.fold(collection(path), |all, n| all + &calendar(&format!("{path}c{n}/")))
         }
-        "PROPFIND" => ("207 Multi-Status", multistatus(&calendar(&request.path), false)),
+        _ if path.matches('/').count() != if inside.is_some() { 3 } else { 2 } => {
+            return ("404 Not Found", String::new());
+        }
+        "PROPFIND" if request.is_deep => calendar(path) + &members(),
+        "PROPFIND" => calendar(path),
         "REPORT" if request.body.contains("sync-collection") => {
             // Nothing ever changes here: what has a token has everything.
             let all = if request.body.contains(TOKEN) { String::new() } else { members() };
-            ("207 Multi-Status", multistatus(&all, true))
+            return ("207 Multi-Status", multistatus(&all, true));
         }
-        "REPORT" => ("207 Multi-Status", multistatus(&multiget(&request.body, &served.objects), false)),
-        _ => ("405 Method Not Allowed", String::new()),
+        "REPORT" => multiget(&request.body, &served.objects),
+        _ => return ("405 Method Not Allowed", String::new()),
+    };
+    ("207 Multi-Status", multistatus(&body, false))
+}
+
+impl ServedCalendar {
+    /// Which objects are in `calendar` of the account: `c7/` has the eighth part of them.
+    fn share(&self, calendar: &str) -> Range<usize> {
+        let number = calendar.strip_prefix('c').and_then(|rest| rest.strip_suffix('/')?.parse().ok());
+        let Some(number) = number.filter(|number: &usize| *number < self.calendars) else { return 0..0 };
+        let start = |number: usize| number.saturating_mul(self.objects.len()) / self.calendars.max(1);
+        start(number)..start(number.saturating_add(1))
     }
 }
 
@@ -186,13 +234,21 @@ fn calendar(path: &str) -> String {
     )
 }
 
-fn members(count: u64) -> String {
-    (0..count).fold(String::new(), |mut all, n| {
+fn collection(path: &str) -> String {
+    format!(
+        "<D:response><D:href>{path}</D:href><D:propstat><D:prop><D:resourcetype><D:collection/></D:resourcetype>\
+         </D:prop><D:status>HTTP/1.1 200 OK</D:status></D:propstat></D:response>"
+    )
+}
+
+/// The objects with these numbers, as members of the calendar at `path`.
+fn members_at(path: &str, numbers: Range<usize>) -> String {
+    numbers.fold(String::new(), |mut all, n| {
         let _ = write!(
             all,
-            "<D:response><D:href>{CALENDAR}{}</D:href><D:propstat><D:prop><D:getetag>\"1\"</D:getetag></D:prop>\
+            "<D:response><D:href>{path}{}</D:href><D:propstat><D:prop><D:getetag>\"1\"</D:getetag></D:prop>\
              <D:status>HTTP/1.1 200 OK</D:status></D:propstat></D:response>",
-            file(n)
+            file(n as u64)
         );
         all
     })
@@ -202,7 +258,7 @@ fn members(count: u64) -> String {
 fn multiget(body: &str, objects: &[String]) -> String {
     let mut all = String::new();
     for href in body.split("<D:href>").skip(1).filter_map(|rest| rest.split('<').next()) {
-        let number = href.strip_prefix(CALENDAR).and_then(|name| name.strip_suffix(".ics"));
+        let number = href.rsplit('/').next().and_then(|name| name.strip_suffix(".ics"));
         let text = number.and_then(|number| number.parse().ok()).and_then(|n: usize| objects.get(n));
         let _ = match text {
             Some(text) => write!(
