@@ -32,8 +32,6 @@ pub struct Kind {
     reads: &'static [&'static str],
     /// The path of a user's home is this, the user, and that.
     home: (&'static str, &'static str),
-    /// Whether it reports changes (RFC 6578).
-    pub reports: bool,
     shared: OnceLock<Option<Server>>,
     next: AtomicUsize,
 }
@@ -44,7 +42,6 @@ pub static SOGO: Kind = Kind {
     packages: &["sogo", "memcached", "postgresql"],
     reads: &["/etc/sogo/sogo.conf"],
     home: ("/SOGo/dav/", "/Calendar/"),
-    reports: true,
     shared: OnceLock::new(),
     next: AtomicUsize::new(0),
 };
@@ -55,7 +52,6 @@ pub static DAVICAL: Kind = Kind {
     packages: &["davical", "php-cli", "php-pgsql", "php-xml", "php-curl", "postgresql"],
     reads: &[],
     home: ("/caldav.php/", "/"),
-    reports: true,
     shared: OnceLock::new(),
     next: AtomicUsize::new(0),
 };
@@ -66,7 +62,6 @@ pub static CYRUS: Kind = Kind {
     packages: &["cyrus-imapd", "cyrus-caldav", "sasl2-bin"],
     reads: &[],
     home: ("/dav/calendars/user/", "/"),
-    reports: true,
     shared: OnceLock::new(),
     next: AtomicUsize::new(0),
 };
@@ -77,7 +72,6 @@ pub static SABRE: Kind = Kind {
     packages: &["php-sabre-dav", "php-cli", "php-sqlite3"],
     reads: &[],
     home: ("/calendars/", "/"),
-    reports: false,
     shared: OnceLock::new(),
     next: AtomicUsize::new(0),
 };
@@ -106,16 +100,34 @@ impl Kind {
     /// The server that tests share.
     pub fn server(&'static self) -> Option<&'static Server> {
         let venv = Venv::or_skip()?;
-        let server = self.shared.get_or_init(|| self.is_installed().then(|| self.start(venv)));
+        let server = self.shared.get_or_init(|| self.is_installed().then(|| self.start(venv, USERS)));
         if server.is_none() {
-            let test = std::thread::current().name().unwrap_or("a live test").to_owned();
-            let mut lacks = format!("apt-get install {}", self.packages.join(" "));
-            self.reads.iter().for_each(|file| lacks.push_str(&format!("; {file} has to be readable")));
-            let said = format!("SKIPPED because {} is not installed ({lacks}): {test}\n", self.name);
-            // Not eprintln!, which the test runner keeps to itself for tests that pass.
-            std::io::stderr().write_all(said.as_bytes()).expect("stderr");
+            self.say_skipped();
         }
         server.as_ref()
+    }
+
+    /// A server of one's own with two accounts; none as for [`Kind::account`].
+    pub fn alone(&'static self) -> Option<(Server, [Account; 2])> {
+        let venv = Venv::or_skip()?;
+        if !self.is_installed() {
+            self.say_skipped();
+            return None;
+        }
+        let server = self.start(venv, 2);
+        let accounts = ["user0", "user1"].map(|user| {
+            Account::new(&server.url(), Some((user, PASSWORD)), format!("{}{user}{}", self.home.0, self.home.1))
+        });
+        Some((server, accounts))
+    }
+
+    fn say_skipped(&self) {
+        let test = std::thread::current().name().unwrap_or("a live test").to_owned();
+        let mut lacks = format!("apt-get install {}", self.packages.join(" "));
+        self.reads.iter().for_each(|file| lacks.push_str(&format!("; {file} has to be readable")));
+        let said = format!("SKIPPED because {} is not installed ({lacks}): {test}\n", self.name);
+        // Not eprintln!, which the test runner keeps to itself for tests that pass.
+        std::io::stderr().write_all(said.as_bytes()).expect("stderr");
     }
 
     fn is_installed(&self) -> bool {
@@ -130,11 +142,11 @@ impl Kind {
         installed && self.reads.iter().all(|file| File::open(file).is_ok())
     }
 
-    fn start(&self, venv: &Venv) -> Server {
+    fn start(&self, venv: &Venv, users: usize) -> Server {
         let mut why = String::new();
         for _ in 0..START_ATTEMPTS {
             let (port, second) = (free_port(), free_port());
-            let arguments = [port.to_string(), second.to_string(), USERS.to_string(), PASSWORD.to_owned()];
+            let arguments = [port.to_string(), second.to_string(), users.to_string(), PASSWORD.to_owned()];
             let mut child = venv.live(self.script, &arguments);
             let log = Lines::of(child.stdout.take().expect("a pipe"));
             log.also(child.stderr.take().expect("a pipe"));
@@ -152,6 +164,15 @@ impl Server {
     /// `http://127.0.0.1:PORT/`
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}/", self.port)
+    }
+
+    /// Tells the program that runs it to `stop` or `start` it, or to `backup` or `restore` its data while it is
+    /// stopped, and waits until that is done.
+    pub fn order(&mut self, order: &str) {
+        let orders = self.child.stdin.as_mut().expect("a pipe");
+        writeln!(orders, "{order}").expect("it listens");
+        let done = format!("done {order}");
+        assert!(self.log.find(START_WITHIN, |line| line == done).is_some(), "{order}:\n{}", self.log.text());
     }
 }
 

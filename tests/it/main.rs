@@ -35,6 +35,7 @@
 //! * [`liar`] is a calendar server in memory that lies and heals; [`soak`] lets a daemon look at many of them in real
 //!   time.
 //! * [`hostile_soak`] lets a daemon fire alarms of a thousand users beside hostile servers, files and sinks.
+//! * [`scenario`] takes each of these servers, and others' dialects, through what users and administrators do to one.
 //! * [`simulation`] lets the pipeline live through random days on virtual time, seed by seed.
 //!
 //! `REVEILLE_SKIP_LIVE=1` skips, out loud, the tests that need servers.
@@ -87,6 +88,7 @@ mod quirks;
 mod recurrence;
 mod rehearsal;
 mod rights;
+mod scenario;
 mod scripted;
 mod servers;
 mod shape;

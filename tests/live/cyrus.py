@@ -54,13 +54,17 @@ stack.run(
     "-c",
     f"for user in cyrus {' '.join(names)}; do echo {password} | saslpasswd2 -p -c -f sasldb -u $(hostname) $user; done",
 )
-master = stack.start("cyrus", "/usr/sbin/cyrmaster", "-D", "-C", settings, "-M", services, "-p", stack.path("pid"))
-stack.answers(master, imap_port)
+def servers():
+    master = stack.start("cyrus", "/usr/sbin/cyrmaster", "-D", "-C", settings, "-M", services, "-p", stack.path("pid"))
+    stack.answers(master, imap_port)
+    stack.answers(master, port)
+
+
+servers()
 with imaplib.IMAP4("127.0.0.1", imap_port) as imap:
     imap.login("cyrus", password)
     for name in names:
         answer, said = imap.create(f"user/{name}")
         if answer != "OK":
             stack.fail(f"a mailbox for {name}: {said}")
-stack.answers(master, port)
-stack.serve()
+stack.serve(servers, ["state", "mail", "sieve"])

@@ -35,6 +35,17 @@ router = stack.write(
     "}\nif ($_SERVER['SCRIPT_NAME'] !== '/caldav.php') return false;\ninclude 'caldav.php';\n",
 )
 stack.environment["PHP_CLI_SERVER_WORKERS"] = "3"
-php = stack.start("www-data", "php", "-S", f"127.0.0.1:{port}", "-t", HTDOCS, router)
-stack.answers(php, port)
-stack.serve()
+
+
+def php():
+    server = stack.start("www-data", "php", "-S", f"127.0.0.1:{port}", "-t", HTDOCS, router)
+    stack.answers(server, port)
+
+
+def servers():
+    stack.start_postgresql(database_port)
+    php()
+
+
+php()
+stack.serve(servers, ["database"])

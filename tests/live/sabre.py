@@ -56,10 +56,20 @@ with contextlib.closing(sqlite3.connect(stack.path("database"))) as database, da
     for n in range(users):
         values = (f"principals/user{n}", f"user{n}@example.org", f"User {n}")
         database.execute("INSERT INTO principals (uri, email, displayname) VALUES (?, ?, ?)", values)
+        # Who is a member of this one may read what the user has.
+        proxy = (f"principals/user{n}/calendar-proxy-read",)
+        database.execute("INSERT INTO principals (uri) VALUES (?)", proxy)
 os.chmod(stack.path("database"), 0o666)
 stack.environment["PHP_CLI_SERVER_WORKERS"] = "3"
-for port, login in zip(ports, ["Basic", "Digest"]):
-    server = stack.write(f"{login}.php", text.replace("LOGIN", login))
-    php = stack.start("www-data", "php", "-d", "error_reporting=E_ERROR", "-S", f"127.0.0.1:{port}", server)
-    stack.answers(php, port)
-stack.serve()
+for login in ["Basic", "Digest"]:
+    stack.write(f"{login}.php", text.replace("LOGIN", login))
+
+
+def servers():
+    for port, login in zip(ports, ["Basic", "Digest"]):
+        arguments = ["-d", "error_reporting=E_ERROR", "-S", f"127.0.0.1:{port}", stack.path(f"{login}.php")]
+        stack.answers(stack.start("www-data", "php", *arguments), port)
+
+
+servers()
+stack.serve(servers, ["database"])

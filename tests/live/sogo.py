@@ -22,7 +22,6 @@ source = (
     f'({{ type = sql; id = users; viewURL = "{database}/users"; canAuthenticate = YES; isAddressBook = NO;'
     " userPasswordAlgorithm = plain; })"
 )
-stack.start("sogo", "memcached", "-s", stack.path("memcached"), "-m", "16")
 # They go before those of /etc/sogo/sogo.conf, which it reads all the same.
 settings = {
     "WOPort": f"127.0.0.1:{port}",
@@ -40,6 +39,18 @@ settings = {
     "SOGoEnableEMailAlarms": "NO",
     "SOGoAppointmentSendEMailNotifications": "NO",
 }
-sogod = stack.start("sogo", "sogod", *(word for name, value in settings.items() for word in (f"-{name}", value)))
-stack.answers(sogod, port)
-stack.serve()
+
+
+def sogo():
+    stack.start("sogo", "memcached", "-s", stack.path("memcached"), "-m", "16")
+    words = (word for name, value in settings.items() for word in (f"-{name}", value))
+    stack.answers(stack.start("sogo", "sogod", *words), port)
+
+
+def servers():
+    stack.start_postgresql(database_port)
+    sogo()
+
+
+sogo()
+stack.serve(servers, ["database"])

@@ -1,7 +1,8 @@
 """What sogo.py, davical.py and cyrus.py stand on: processes of users without rights, in a folder of their own, some with a
 PostgreSQL of their own, that all end with whoever started them.
 
-The starter keeps the other end of standard input. When that closes, everything is ended and the folder removed: a test run that is
+The starter keeps the other end of standard input, where it may order that the servers are stopped, started, and their data
+copied and put back. When that closes, everything is ended and the folder removed: a test run that is
 killed leaves nothing behind.
 """
 
@@ -33,7 +34,8 @@ class Stack:
         self.folder = tempfile.mkdtemp(prefix="reveille-live-", dir="/tmp")
         os.chmod(self.folder, 0o777)
         self.environment = dict(os.environ, HOME=self.folder, LC_ALL="C.UTF-8")
-        threading.Thread(target=self.end_with_the_starter, daemon=True).start()
+        self.servers, self.data = None, []
+        threading.Thread(target=self.obey_the_starter, daemon=True).start()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: self.fail("told to end"))
 
@@ -67,7 +69,7 @@ class Stack:
             self.fail(f"{' '.join(command)} failed ({done.returncode}): {done.stdout}")
 
     def postgresql(self, port):
-        """A PostgreSQL on the loopback `port` and in the folder that believes everybody and forgets when it is ended."""
+        """Makes and starts a PostgreSQL on the loopback `port` and in the folder that believes everybody."""
         found = sorted(glob.glob("/usr/lib/postgresql/*/bin"), key=lambda path: int(path.split("/")[4]))
         self.environment.update(
             PATH=f"{found[-1]}:{os.environ['PATH']}", PGHOST=self.folder, PGPORT=str(port), PGUSER="postgres"
@@ -82,6 +84,9 @@ class Stack:
             "--no-sync",
             "--username=postgres",
         )
+        self.start_postgresql(port)
+
+    def start_postgresql(self, port):
         options = ["-D", "database", "-k", self.folder, "-h", "127.0.0.1", "-p", str(port), "-F"]
         server = self.start("postgres", "postgres", *options, "-c", "log_min_messages=fatal")
         ready = ["pg_isready", "--quiet"]
@@ -106,23 +111,41 @@ class Stack:
                 self.fail(f"{server.args[0]} did not start")
             time.sleep(0.01)
 
-    def serve(self):
-        """Says that all is ready, and waits for the starter's end."""
+    def serve(self, servers, data):
+        """Says that all is ready, then waits for the starter's orders and its end. `servers` starts the servers, and `data` is
+        what they keep their data in, below the folder."""
+        self.servers, self.data = servers, data
         print("ready", flush=True)
         threading.Event().wait()
 
-    def end_with_the_starter(self):
-        while os.read(0, 4096):
-            pass
+    def obey_the_starter(self):
+        """Orders are lines: stop, start, backup, restore. Each is answered when it is done."""
+        orders = {"stop": self.stop, "start": lambda: self.servers(), "backup": self.backup, "restore": self.restore}
+        for line in sys.stdin:
+            orders[line.strip()]()
+            print(f"done {line.strip()}", flush=True)
         self.end()
         os._exit(0)
+
+    def backup(self):
+        """Copies the data aside. The servers must be stopped."""
+        shutil.rmtree(self.path("backup"), ignore_errors=True)
+        os.mkdir(self.path("backup"))
+        for name in self.data:
+            subprocess.run(["cp", "-a", self.path(name), self.path("backup")], check=True)
+
+    def restore(self):
+        """Puts the data back as it was copied last. The servers must be stopped."""
+        for name in self.data:
+            subprocess.run(["rm", "-rf", self.path(name)], check=True)
+            subprocess.run(["cp", "-a", self.path("backup", name), self.folder], check=True)
 
     def fail(self, why):
         print(why, file=sys.stderr, flush=True)
         self.end()
         os._exit(1)
 
-    def end(self):
+    def stop(self):
         """Ends everything that was started, and what that has started."""
         # PostgreSQL gives its shared memory back when it is asked to quit at once, the rest is killed.
         for number in (signal.SIGQUIT, signal.SIGKILL):
@@ -135,6 +158,10 @@ class Stack:
                     while os.waitpid(-1, os.WNOHANG)[0]:
                         pass
                 time.sleep(0.01)
+
+    def end(self):
+        """Ends everything, and removes the folder."""
+        self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
