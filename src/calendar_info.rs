@@ -31,6 +31,9 @@ pub struct CalendarInfo {
     pub alarms_ignored_by: Option<String>,
     /// Which of the alarms of its objects fire; all of them unless it is known that it is somebody else's.
     pub shared_alarms: SharedAlarms,
+    /// The privileges that the user has on it (RFC 3744, 5.5), their names sorted, between spaces; none where the store
+    /// does not say.
+    pub privileges: Option<String>,
 }
 
 /// Which alarms fire for a user in a calendar that is another user's.

@@ -49,6 +49,7 @@ pub mod metrics;
 pub mod notification;
 pub mod pipeline;
 pub mod source;
+pub mod store_event;
 pub mod tables;
 pub mod text;
 pub mod time;

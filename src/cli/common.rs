@@ -17,6 +17,7 @@ use crate::daemon;
 use crate::delivery::deadline::SendDeadline;
 use crate::delivery::sink::{ReaderZones, SinkContext};
 use crate::ledger;
+use crate::store_event::StoreEvent;
 use crate::time::{UtcMillis, whole_millis};
 
 /// Which ledger is read.
@@ -97,7 +98,23 @@ pub(super) struct NotificationSummary {
 
 impl NotificationSummary {
     pub(super) fn of(notification: &str) -> NotificationSummary {
-        serde_json::from_str(notification).unwrap_or_default()
+        match StoreEvent::read(notification) {
+            Some(event) => NotificationSummary::of_event(event),
+            None => serde_json::from_str(notification).unwrap_or_default(),
+        }
+    }
+
+    /// Its kind stands in the place of an action, its object in that of an event.
+    fn of_event(event: StoreEvent) -> NotificationSummary {
+        NotificationSummary {
+            uid: event.dav_uid.unwrap_or_default(),
+            summary: event.dav_filename.unwrap_or_default(),
+            action: event.event,
+            user_id: event.user,
+            calendar_name: event.calendar_name.unwrap_or_default(),
+            notification_id: event.notification_id.unwrap_or_default(),
+            ..NotificationSummary::default()
+        }
     }
 }
 

@@ -17,6 +17,9 @@ pub(super) struct Args {
     /// List at most this many, the latest ones
     #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..))]
     limit: i64,
+    /// List store events instead: the changes of calendars that `[events]` asks for
+    #[arg(long)]
+    events: bool,
     #[command(flatten)]
     ledger: LedgerArgs,
 }
@@ -73,7 +76,11 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStat
     let config = args.ledger.config(context)?;
     let mut firings = block_on(async {
         let mut inspector = Inspector::open(&config.ledger).await?;
-        let firings = inspector.firings(args.since.unwrap_or(UtcMillis::MIN), None, args.limit).await?;
+        let since = args.since.unwrap_or(UtcMillis::MIN);
+        let firings = match args.events {
+            true => inspector.store_events(since, args.limit).await?,
+            false => inspector.firings(since, None, args.limit).await?,
+        };
         inspector.close().await?;
         Ok(firings)
     })?;
@@ -93,7 +100,11 @@ fn table(firings: Vec<FiringRow>) -> Table {
     for firing in firings {
         let due = written(firing.due);
         let firing = Firing::from(firing);
-        let style = if firing.state == Some(FiringState::Fired) { Style::Good } else { Style::Doubtful };
+        let style = if matches!(firing.state, Some(FiringState::Fired | FiringState::Event)) {
+            Style::Good
+        } else {
+            Style::Doubtful
+        };
         let state = state_word(firing.state);
         let state = if firing.count > 1 { format!("{state} ×{}", firing.count) } else { state };
         table.row([

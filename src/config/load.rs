@@ -18,6 +18,7 @@ use super::settings::{
 use super::sources;
 use super::sources::{SourceContext, Sources};
 use crate::access::{self, Need};
+use crate::delivery::event_settings::EventSettings;
 use crate::delivery::sink::registry;
 use crate::tables::{ConfigError, Diagnostics, Problem, Section, address, value};
 use crate::zoneinfo::ZoneinfoChoice;
@@ -169,6 +170,7 @@ fn read_top<'a>(
     config.log = read_log(top.table("log", &none));
     config.defaults = read_defaults(top.table("defaults", &none), reader);
     config.limits = read_limits(top.table("limits", &none));
+    config.events = EventSettings::read(top.table("events", &none));
     config.users = Arc::new(read_users(&top, reader));
     read_sources(&top, reader, config);
     config.sinks = registry::read(top.tables("sink"));
@@ -353,6 +355,7 @@ impl Default for Config {
             log: Log::default(),
             defaults: Defaults::default(),
             limits: LimitsConfig::default(),
+            events: EventSettings::default(),
             users: Arc::default(),
             sources: Vec::new(),
             account_origins: AccountOrigins::default(),

@@ -10,6 +10,7 @@ use super::alarms::{AlarmSettings, CalendarAlarms, CalendarNames, SourceAlarms};
 pub use crate::calendar::ical::object::ObjectLimits;
 pub use crate::calendar::zone::ZoneLimits;
 use crate::calendar_info::{DefaultAlarmTexts, SharedAlarms};
+use crate::delivery::event_settings::EventSettings;
 use crate::delivery::sink::SinkConfig;
 use crate::tables::{ClientCertificate, Credentials, Problem, SecretRef};
 use crate::zoneinfo::ZoneinfoChoice;
@@ -33,6 +34,8 @@ pub struct Config {
     pub defaults: Defaults,
     /// `[limits]`
     pub limits: LimitsConfig,
+    /// `[events]`
+    pub events: EventSettings,
     /// `[users]`; each source has it too.
     pub users: Arc<Users>,
     /// `[[source]]`, in the order of the file, and the accounts.

@@ -7,10 +7,12 @@
 //! * [`retry`]: when to try again, and when to give up.
 //! * [`gate`]: whether a sink can be used at all, and how often that is tried.
 //! * [`render`]: the notification as a sink is set to write it; [`address`]: addresses of people.
+//! * [`event_settings`]: which store events are reported.
 //! * [`deadline`]: when all sending has to come to an end.
 
 pub mod address;
 pub mod deadline;
+pub mod event_settings;
 pub mod gate;
 pub mod new_deliveries;
 pub mod render;

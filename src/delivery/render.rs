@@ -9,6 +9,7 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 use super::sink::Outcome;
 use crate::calendar::zone::{Zone, Zones};
 use crate::notification::Notification;
+use crate::store_event::StoreEvent;
 use crate::tables::{Section, value};
 use crate::time::UtcMillis;
 
@@ -54,6 +55,9 @@ impl Renderer {
         if self.format == JsonFormat::default() {
             return Ok(Cow::Borrowed(json));
         }
+        if let Some(event) = StoreEvent::read(json) {
+            return Ok(Cow::Owned(self.event(event).to_json()));
+        }
         let mut notification = read(json)?;
         if self.format.local_times {
             self.localise(&mut notification);
@@ -61,9 +65,14 @@ impl Renderer {
         self.write(&notification).map(Cow::Owned)
     }
 
+    /// A store event in this format: its times stay as they are.
+    fn event(&self, event: StoreEvent) -> StoreEvent {
+        if self.format.documented { event.documented() } else { event }
+    }
+
     /// The stored `json` in this format, in at most `limit` octets: what is too long loses the end of its description
     /// and of what its alarm says, then of its attendees, of its recipients, and of its other texts. Every cut is on a
-    /// character boundary, and what is left is valid.
+    /// character boundary, and what is left is valid. A store event loses the text of its object.
     ///
     /// # Errors
     /// [`Outcome::Permanent`] when the stored text is no notification, or does not fit even so.
@@ -71,6 +80,10 @@ impl Renderer {
         let whole = self.render(json)?;
         if whole.len() <= limit {
             return Ok(whole);
+        }
+        if let Some(event) = StoreEvent::read(json) {
+            let event = self.event(StoreEvent { message_content: None, ..event });
+            return within(event.to_json(), limit).map(Cow::Owned);
         }
         let mut notification = read(json)?;
         if self.format.local_times {
@@ -86,13 +99,7 @@ impl Renderer {
         for text in last_texts(&mut notification, self.format) {
             cut(text, &mut excess);
         }
-        let fitted = self.write(&notification)?;
-        if fitted.len() > limit {
-            return Err(Outcome::permanent(format!(
-                "the alarm does not fit into {limit} octets, however much of it is cut"
-            )));
-        }
-        Ok(Cow::Owned(fitted))
+        within(self.write(&notification)?, limit).map(Cow::Owned)
     }
 
     /// Times as the wall clock of the event's zone shows them, without `Z`. They stay as they are where
@@ -119,6 +126,17 @@ impl Renderer {
         };
         written.map_err(|error| Outcome::permanent(format!("the alarm cannot be written as JSON: {error}")))
     }
+}
+
+/// `json`, if it has at most `limit` octets.
+///
+/// # Errors
+/// [`Outcome::Permanent`] when it has more.
+fn within(json: String, limit: usize) -> Result<String, Outcome> {
+    if json.len() <= limit {
+        return Ok(json);
+    }
+    Err(Outcome::permanent(format!("the alarm does not fit into {limit} octets, however much of it is cut")))
 }
 
 /// A stored notification.

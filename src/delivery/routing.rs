@@ -35,6 +35,8 @@ struct SinkFilter {
     actions: Vec<String>,
     users: Vec<String>,
     calendars: Vec<String>,
+    /// Whether it takes store events.
+    events: bool,
     /// None for sinks that do not write to people.
     recipients: Option<Recipients>,
 }
@@ -44,8 +46,17 @@ impl Routing {
     pub fn new(sinks: &[SinkConfig], ids: &HashMap<String, i64>) -> Routing {
         let filter = |sink: &SinkConfig| {
             let recipients = sink.settings.recipients().cloned();
+            // Nobody wants a mail about each change.
+            let events = sink.events && recipients.is_none();
             let (actions, users) = (sink.actions.clone(), sink.users.clone());
-            SinkFilter { name: sink.name.clone(), actions, users, calendars: sink.calendars.clone(), recipients }
+            SinkFilter {
+                name: sink.name.clone(),
+                actions,
+                users,
+                calendars: sink.calendars.clone(),
+                events,
+                recipients,
+            }
         };
         let known = |sink: &SinkConfig| ids.get(&sink.name).map(|id| (*id, filter(sink)));
         Routing { sinks: sinks.iter().filter_map(known).collect() }
@@ -63,6 +74,14 @@ impl Routing {
             routes.sort_unstable();
         }
         routes
+    }
+
+    /// Where a store event goes of a calendar of `user` that has this name and id: to sinks that take events, whatever
+    /// actions they take, and write to nobody.
+    pub fn event_routes(&self, user: &str, name: &str, id: &str) -> Vec<Route> {
+        let takes = |filter: &SinkFilter| filter.events && filter.is_user(user) && filter.is_calendar(name, id);
+        let sinks = self.sinks.iter().filter(|(_, filter)| takes(filter));
+        sinks.map(|(sink, _)| Route { sink: *sink, recipient: String::new() }).collect()
     }
 
     /// Why a user of whom no address is known misses alarms, and what to do; none where no sink writes to the user.
@@ -116,21 +135,30 @@ pub fn no_address(user: &str) -> String {
 impl SinkFilter {
     /// Whether it is the user's own addresses that alarms of `user` go to.
     fn writes_to(&self, user: &str) -> bool {
-        self.recipients == Some(Recipients::Own) && (self.users.is_empty() || self.users.iter().any(|one| one == user))
+        self.recipients == Some(Recipients::Own) && self.is_user(user)
+    }
+
+    /// Whether it takes what is of `user`.
+    fn is_user(&self, user: &str) -> bool {
+        self.users.is_empty() || self.users.iter().any(|one| one == user)
+    }
+
+    /// Whether it takes what is of the calendar `name` with the id `id`.
+    fn is_calendar(&self, name: &str, id: &str) -> bool {
+        self.calendars.is_empty() || self.calendars.iter().any(|pattern| is_meant(pattern, name, id))
     }
 
     /// Why the sink does not take `alarm`, whomever it is for; none where it does.
     fn refusal(&self, alarm: Envelope<'_>) -> Option<String> {
-        let SinkFilter { name, actions, users, calendars, .. } = self;
-        let calendar = |pattern: &String| is_meant(pattern, alarm.calendar_name, alarm.calendar_id);
+        let SinkFilter { name, actions, .. } = self;
         if !actions.is_empty() && !actions.iter().any(|action| action == alarm.action) {
             let (action, wanted) = (alarm.action.to_uppercase(), with_action(actions, alarm.action));
             return Some(format!("the sink '{name}' does not take the action {action} (set actions = {wanted} on it)"));
         }
-        if !users.is_empty() && !users.iter().any(|user| user == alarm.user) {
+        if !self.is_user(alarm.user) {
             return Some(format!("'{}' is not among the users of the sink '{name}'", alarm.user));
         }
-        let is_other = !calendars.is_empty() && !calendars.iter().any(calendar);
+        let is_other = !self.is_calendar(alarm.calendar_name, alarm.calendar_id);
         is_other.then(|| format!("'{}' is not among the calendars of the sink '{name}'", alarm.calendar_name))
     }
 

@@ -6,6 +6,7 @@
 //! * `precomputed` has what is due within the next seconds; `background` works out what takes long.
 //! * `render` makes firings of the alarm instances of an object, with what `renderer` knows of settings and sinks, and
 //!   what `context` says of its calendar.
+//! * `store_events` makes the rows of changes of calendars that are reported besides alarms.
 //! * `parallel` spreads work over all cores; `identities` brings the history of an earlier version up to date.
 
 mod background;
@@ -18,6 +19,7 @@ mod prepare;
 mod render;
 mod renderer;
 mod startup_gate;
+mod store_events;
 mod timer;
 mod wheel;
 

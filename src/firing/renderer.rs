@@ -11,6 +11,7 @@ use crate::calendar::context::CalendarContext;
 use crate::calendar::ical::object::ObjectLimits;
 use crate::calendar::zone::Zones;
 use crate::config::Config;
+use crate::delivery::event_settings::EventSettings;
 use crate::delivery::routing::Routing;
 use crate::ledger::{CalendarRow, Ledger};
 use crate::log_limit::{LogLimit, Logged};
@@ -42,6 +43,7 @@ pub(super) struct RenderSettings {
     pub(super) max_lateness: SignedDuration,
     pub(super) sender: Sender,
     pub(super) routing: Routing,
+    pub(super) events: EventSettings,
     /// For faults, by user.
     log_limits: Mutex<HashMap<String, LogLimit>>,
 }
@@ -52,8 +54,9 @@ impl FiringRenderer {
         let limits = config.limits.objects;
         let max_lateness = elapsed(config.defaults.max_lateness);
         let sender = sender(config);
-        let settings =
-            Arc::new(RenderSettings { zones, limits, max_lateness, sender, routing, log_limits: Mutex::default() });
+        let (events, log_limits) = (config.events.clone(), Mutex::default());
+        let settings = RenderSettings { zones, limits, max_lateness, sender, routing, events, log_limits };
+        let settings = Arc::new(settings);
         FiringRenderer { settings, ledger, fired_until: UtcMillis::MIN }
     }
 

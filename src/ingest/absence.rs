@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::Ingest;
+use super::{Ingest, store_events};
 use crate::ledger::{Absent, CalendarKey, LedgerError};
 use crate::source::{Absence, Evidence};
 use crate::time::UtcMillis;
@@ -23,7 +23,10 @@ impl Ingest {
         let Some(row) = self.context.ledger.calendar(source, calendar).await? else { return Ok(Absence::Dropped) };
         let absent = after(row.absent, synced_at, evidence);
         if absent.ends_at(self.absent_grace) <= synced_at {
-            self.context.ledger.drop_calendar(source, calendar).await?;
+            let now = self.context.clock.now();
+            let events = store_events::of_deletion(&self.planner, &row, now);
+            let outcome = self.context.ledger.drop_calendar(source, calendar, events).await?;
+            self.context.count_and_announce(outcome, now);
             self.context.metrics.changes(source, 1);
             self.note(source, calendar, false).await?;
             self.context.wakeup.wake();

@@ -20,6 +20,7 @@ use crate::text::first_chars;
 use crate::time::{UtcMillis, elapsed};
 use echo::{Echo, Echoes, WeighedEchoes};
 use sorting::{SortedBatch, Sorter};
+use store_events::{BatchChange, ObjectsBefore};
 
 mod absence;
 mod attachments;
@@ -27,6 +28,7 @@ mod echo;
 mod plan;
 mod replan;
 mod sorting;
+mod store_events;
 
 pub use plan::{Job, Past, PlanOutcome, Planner};
 
@@ -179,7 +181,8 @@ impl Ingest {
         let advance = batch.checkpoint.is_some();
         let departed = self.departed(&row, &batch.changes, now);
         let (departed, sorted) = tokio::try_join!(departed, self.sort(row.id, batch.changes, batch.may_lag, now))?;
-        let SortedBatch { jobs, mut retag, echoes, gone } = sorted;
+        let SortedBatch { jobs, mut retag, echoes, gone, went } = sorted;
+        let before = ObjectsBefore::of(&self.planner, &jobs, went);
         let WeighedEchoes { believed, unsure } = self.weigh(row.id, &jobs, echoes, now);
         retag.extend(believed.into_iter().map(|echo| Retagged { object: echo.id, etag: echo.etag }));
         let doubted: Vec<i64> = unsure.iter().filter(|echo| !echo.is_noted).map(|echo| echo.id).collect();
@@ -196,12 +199,14 @@ impl Ingest {
             return Ok(Taken { unreadable, unsure });
         }
         let replanned = if replan { self.replan(&row, &put, &gone, previous).await? } else { Vec::new() };
+        let (known_row, unusable) = (known.as_ref(), &unreadable);
+        let change = BatchChange { row: &row, known: known_row, before, put: &put, unusable, gone: &gone, now };
+        let events = store_events::of_batch(&self.planner, &change);
         let href = row.info.href.clone();
-        let forget_before = self.forget_before(now);
-        let from = previous;
+        let (from, forget_before) = (previous, self.forget_before(now));
         let changes = put.len().saturating_add(gone.len());
         let planned =
-            Planned { calendar: row, advance, put, retag, doubted, gone, replanned, from, now, forget_before };
+            Planned { calendar: row, advance, put, retag, doubted, gone, replanned, events, from, now, forget_before };
         let outcome = self.context.ledger.take_in(planned).await?;
         self.announce_commit(outcome, now);
         self.context.metrics.changes(source, changes);
@@ -233,7 +238,7 @@ impl Ingest {
         }
         self.warn_of_no_address(&row);
         if let Some(known) = self.context.ledger.calendar(source, &batch.calendar.href).await? {
-            row = CalendarRow { id: known.id, first_seen: known.first_seen, ..row };
+            row = CalendarRow { id: known.id, first_seen: known.first_seen, was_read: known.was_read, ..row };
             // A sync that lies ahead was dated by a clock that has been set back since.
             let previous = self.previous_sync(&known).min(batch.synced_at);
             return Ok(SyncedCalendar { row, known: Some(known), previous });
@@ -361,7 +366,8 @@ impl SyncStore for Ingest {
     }
 
     async fn calendar_gone(&self, source: &str, calendar: &str) -> Result<(), StoreError> {
-        self.context.ledger.drop_calendar(source, calendar).await?;
+        // It is there, and is not wanted: nothing has happened to it.
+        self.context.ledger.drop_calendar(source, calendar, Vec::new()).await?;
         self.context.metrics.changes(source, 1);
         self.context.wakeup.wake();
         Ok(())
@@ -393,6 +399,7 @@ fn calendar_row(
         last_synced_at: synced_at,
         first_seen: synced_at,
         absent: None,
+        was_read: false,
     }
 }
 

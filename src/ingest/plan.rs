@@ -140,6 +140,11 @@ impl Planner {
         Planner { renderer }
     }
 
+    /// What it makes firings by.
+    pub(super) fn renderer(&self) -> &FiringRenderer {
+        &self.renderer
+    }
+
     /// Why a user of whom no address is known misses alarms, and what to do; none where no sink writes to the user.
     pub fn no_address(&self, user: &str) -> Option<String> {
         self.renderer.no_address(user)

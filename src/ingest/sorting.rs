@@ -20,6 +20,8 @@ pub(super) struct SortedBatch {
     pub echoes: Vec<Echo>,
     /// Hrefs of objects that the ledger has and that are gone.
     pub gone: Vec<String>,
+    /// These as the ledger has them.
+    pub went: Vec<(String, Existing)>,
 }
 
 /// Of several changes of one object the last one, by href. The order makes the same batch come to the same ledger.
@@ -55,8 +57,12 @@ impl Sorter {
     /// Adds `change` to what was sorted.
     pub(super) fn sort(&mut self, change: Change) {
         match change {
-            Change::Gone { href } if self.existing.contains_key(&href) => self.sorted.gone.push(href),
-            Change::Gone { .. } => {}
+            Change::Gone { href } => {
+                if let Some(existing) = self.existing.remove(&href) {
+                    self.sorted.gone.push(href.clone());
+                    self.sorted.went.push((href, existing));
+                }
+            }
             Change::Unreadable { href, fault } => {
                 let existing = self.existing.remove(&href);
                 let unfired_since = self.unfired_since.remove(&href).filter(|_| existing.is_none());

@@ -176,8 +176,13 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Full`], [`LedgerError::Database`].
-    pub async fn drop_calendar(&self, source: &str, href: &str) -> Result<(), LedgerError> {
-        self.sqlite.drop_calendar(source, href).await
+    pub async fn drop_calendar(
+        &self,
+        source: &str,
+        href: &str,
+        events: Vec<NewFiring>,
+    ) -> Result<FireOutcome, LedgerError> {
+        self.sqlite.drop_calendar(source, href, events).await
     }
 }
 

@@ -193,6 +193,37 @@ pub fn share(kind: &Kind, owner: &Account, guest: &Account, may: bool) {
     }
 }
 
+/// A calendar that is another user's is known to be so, and `shared` holds for it.
+fn a_calendar_of_another(kind: &'static Kind) {
+    let (Some(owner), Some(guest)) = (kind.account(), kind.account()) else { return };
+    let stage = Stage::new();
+    let now = Clock::System.now();
+    let start = now.saturating_add(SignedDuration::from_hours(2)).basic();
+    owner.put("shown.ics", &event("shown", &start, "shown"));
+    share(kind, &owner, &guest, true);
+    for (shared, armed) in [("ring", 1), ("own-alarms", 0), ("ring", 1), ("off", 0)] {
+        configure(stage.path(), &guest, owner.work);
+        let file = stage.path().join("reveille.toml");
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(&file, text.replace("[[sink]]", &format!("shared = \"{shared}\"\n[[sink]]"))).unwrap();
+        stage.pass(&now.to_string());
+        let until = now.saturating_add(SignedDuration::from_hours(3)).to_string();
+        assert_eq!(stage.listing(&["alarms", "--until", &until]).len(), armed, "{}: {shared}", kind.name);
+        let listed = stage.listing(&["calendars"]).remove(0);
+        assert_eq!((&listed["calendarOwner"], &listed["shared"]), (&owner.login.unwrap().0.into(), &shared.into()));
+    }
+}
+
+#[test]
+fn on_davical_the_alarms_of_a_shared_calendar_fire_as_the_configuration_says() {
+    a_calendar_of_another(&DAVICAL);
+}
+
+#[test]
+fn on_sogo_the_alarms_of_a_shared_calendar_fire_as_the_configuration_says() {
+    a_calendar_of_another(&SOGO);
+}
+
 /// A right that is taken back does not silence what is known before a day of refusals has passed; then the calendar
 /// ends.
 fn a_right_taken_back(kind: &'static Kind) {

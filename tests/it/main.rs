@@ -22,6 +22,7 @@
 //! * [`explain`] asks why alarms fire, of files and of a ledger.
 //! * [`default_alarms`] gives alarms to events that have none, and silences others.
 //! * [`shared`] is about calendars that several users see.
+//! * [`store_events`] tells what changed in calendars.
 //! * [`feeds`] subscribes to calendars at secret addresses.
 //! * [`zones`] places wall-clock times beside Python's zoneinfo.
 //! * [`absence`] tells the ingest stage of calendars that are not found, and come back.
@@ -97,6 +98,7 @@ mod simulation;
 mod smtp;
 mod soak;
 mod sogo;
+mod store_events;
 mod vdir;
 mod venv;
 mod waits;

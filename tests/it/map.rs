@@ -28,9 +28,22 @@ const MAP: &[(&str, &[&str])] = &[
     ("source", &["time", "text", "calendar_info", "access", "clock", "config", "http", "calendar"]),
     ("ledger", &["time", "access", "calendar_info"]),
     ("notification", &["time", "text", "calendar"]),
+    ("store_event", &["time", "text", "notification"]),
     (
         "delivery",
-        &["time", "text", "access", "clock", "metrics", "tables", "calendar", "notification", "ledger", "tls"],
+        &[
+            "time",
+            "text",
+            "access",
+            "clock",
+            "metrics",
+            "tables",
+            "calendar",
+            "notification",
+            "store_event",
+            "ledger",
+            "tls",
+        ],
     ),
     // What the two that record firings share.
     ("pipeline", &["time", "clock", "metrics", "ledger", "delivery"]),
@@ -45,12 +58,17 @@ const MAP: &[(&str, &[&str])] = &[
             "calendar_info",
             "calendar",
             "notification",
+            "store_event",
             "ledger",
             "delivery",
             "pipeline",
         ],
     ),
-    ("ingest", &["time", "text", "clock", "config", "source", "calendar", "ledger", "pipeline", "firing"]),
+    // It knows what a batch changes, which store events tell.
+    (
+        "ingest",
+        &["time", "text", "clock", "config", "source", "calendar", "store_event", "ledger", "pipeline", "firing"],
+    ),
     (
         "daemon",
         &[
@@ -84,6 +102,7 @@ const MAP: &[(&str, &[&str])] = &[
             "zoneinfo",
             "ledger",
             "notification",
+            "store_event",
             "firing",
             "ingest",
             "delivery",

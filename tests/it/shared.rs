@@ -1,14 +1,17 @@
 //! Calendars of others: which of their alarms fire for a sharee, and that one object fires once for each user.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 
+use jiff::SignedDuration;
 use reveille::calendar_info::{CalendarInfo, SharedAlarms};
 use reveille::clock::Clock;
 
+use crate::account::{self, Account};
 use crate::quirks::{Server, found, versions};
 use crate::rehearsal::{Stage, event, touch};
 use crate::scripted::Reply;
+use crate::venv::Venv;
 use crate::watch::{Watch, settings};
 
 /// The storage of a Radicale in which Mary's folder has a link to a calendar of Bob's, and one of her own. `lines` are
@@ -180,4 +183,60 @@ fn whose_a_calendar_is_as_servers_say_it() {
         assert_eq!((seen.owner.as_str(), seen.shared_alarms), (owner, shared), "{props}");
         assert_eq!(seen.user, "mary");
     }
+}
+
+/// A source that looks at the account `account` as `user`.
+fn source(stage: &Stage, account: &Account, name: &str, user: &str) -> String {
+    let (username, password) = account.login.unwrap();
+    let file = stage.path().join("password");
+    fs::write(&file, password).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    format!(
+        "[[source]]\nkind = \"caldav\"\nname = \"{name}\"\nurl = \"{}\"\nuser = \"{user}\"\nusername = \"{username}\"\n\
+         password_file = \"{}\"\n",
+        account.url,
+        file.display()
+    )
+}
+
+#[test]
+fn rule_25_one_object_fires_once_for_each_user_and_not_twice_for_one_who_sees_it_twice() {
+    let Some(venv) = Venv::or_skip() else { return };
+    let account = account::radicale(venv);
+    let now = Clock::System.now();
+    let after = |minutes| now.saturating_add(SignedDuration::from_mins(minutes)).to_string();
+    let start = now.saturating_add(SignedDuration::from_mins(30)).basic();
+    account.put("a.ics", &event("a", &start, "a"));
+    // A copy of the same event in another calendar of the account, and one that has no other.
+    let other = format!("{}other/", account.home);
+    account.client.mkcalendar(&other, "Other");
+    account.client.put(&format!("{other}copy.ics"), &event("a", &start, "copy"));
+    account.client.put(&format!("{other}b.ics"), &event("b", &start, "b"));
+    let stage = Stage::new();
+    let path = stage.path().display();
+    let sources = [("one", "mary"), ("two", "mary"), ("three", "john")];
+    let sources = sources.map(|(name, user)| source(&stage, &account, name, user)).concat();
+    let text = format!(
+        "[ledger]\nurl = \"sqlite://{path}/ledger.db\"\n{sources}[[sink]]\nkind = \"file\"\npath = \"{path}/alarms.jsonl\"\n\
+         [events]\nkinds = [\"MessageAppend\"]\n"
+    );
+    fs::write(stage.path().join("reveille.toml"), text).unwrap();
+    stage.pass(&after(0));
+    assert_eq!(stage.listing(&["calendars"]).len(), 6);
+    account.put("c.ics", &event("c", &start, "c"));
+    stage.pass(&after(1));
+    stage.pass(&after(31));
+    stage.pass(&after(32));
+    let alarms = stage.alarms();
+    let said = |events: bool, key: &str| {
+        let those = alarms.iter().filter(|alarm| (alarm["event"] != "CalendarAlarm") == events);
+        let mut said: Vec<String> = those
+            .map(|alarm| format!("{} {}", alarm["userId"].as_str().unwrap(), alarm[key].as_str().unwrap()))
+            .collect();
+        said.sort();
+        said
+    };
+    let uids = ["john a", "john b", "john c", "mary a", "mary b", "mary c"].map(|said| format!("{said}@example.org"));
+    assert_eq!(said(false, "uid"), uids);
+    assert_eq!(said(true, "vnd.cmu.davFilename"), ["john c.ics", "mary c.ics"]);
 }

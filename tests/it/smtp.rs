@@ -83,6 +83,7 @@ impl Setting {
             actions: vec!["email".into()],
             users: vec![],
             calendars: vec![],
+            events: true,
             timeout: self.timeout,
             give_up_after: Duration::from_secs(86_400),
             settings: std::sync::Arc::new(settings),

@@ -122,6 +122,7 @@ impl Fill {
             doubted: Vec::new(),
             gone: Vec::new(),
             replanned: Vec::new(),
+            events: Vec::new(),
             from: self.calendar.last_synced_at,
             now,
             forget_before: now,

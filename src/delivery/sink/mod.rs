@@ -44,6 +44,8 @@ pub struct SinkConfig {
     pub users: Vec<String>,
     /// Calendar names or ids it takes (`*` at the end stands for anything); empty: all.
     pub calendars: Vec<String>,
+    /// Whether it takes store events, if it does not write to people.
+    pub events: bool,
     /// How long one attempt may take; where mails are sent, connecting alone.
     pub timeout: Duration,
     /// A delivery that still fails this long after its alarm fired is given up.

@@ -41,6 +41,7 @@ pub fn standard_output() -> SinkConfig {
         actions: Vec::new(),
         users: Vec::new(),
         calendars: Vec::new(),
+        events: true,
         timeout: TIMEOUT,
         give_up_after: GIVE_UP_AFTER,
         settings: Arc::new(StdoutSettings::default()),
@@ -67,11 +68,12 @@ fn read_one(section: Section<'_>, name: String, kind: &SinkKind) -> Option<SinkC
     let actions = section.read("actions", actions).unwrap_or_else(standard);
     let users = section.read("users", value::strings).unwrap_or_default();
     let calendars = section.read("calendars", value::strings).unwrap_or_default();
+    let events = section.read("events", value::boolean).unwrap_or(true);
     let timeout = section.read("timeout", value::duration).unwrap_or(TIMEOUT);
     let give_up_after = section.read("give_up_after", value::duration).unwrap_or(GIVE_UP_AFTER);
     let settings = (kind.read)(&section);
     section.finish();
-    Some(SinkConfig { name, actions, users, calendars, timeout, give_up_after, settings: settings? })
+    Some(SinkConfig { name, actions, users, calendars, events, timeout, give_up_after, settings: settings? })
 }
 
 fn actions(value: &DeValue<'_>) -> Result<Vec<String>, String> {

@@ -54,6 +54,8 @@ pub struct UnchangedSync {
 /// A calendar in the ledger.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CalendarRow {
+    /// Whether it was ever read to its end.
+    pub was_read: bool,
     /// Given by the ledger; 0 for one that is not in it yet.
     pub id: i64,
     /// The name of its source in the configuration.

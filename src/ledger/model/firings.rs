@@ -46,11 +46,14 @@ pub enum FiringState {
     Missed,
     /// It was one too many in its hour.
     Suppressed,
+    /// It is no alarm but a store event, which goes to the sinks.
+    Event,
 }
 
 impl FiringState {
     /// All states that a firing can have.
-    pub const ALL: [FiringState; 3] = [FiringState::Fired, FiringState::Missed, FiringState::Suppressed];
+    pub const ALL: [FiringState; 4] =
+        [FiringState::Fired, FiringState::Missed, FiringState::Suppressed, FiringState::Event];
 
     /// The name of the state, in the ledger and in what commands print.
     pub fn as_str(self) -> &'static str {
@@ -58,6 +61,7 @@ impl FiringState {
             FiringState::Fired => "fired",
             FiringState::Missed => "missed",
             FiringState::Suppressed => "suppressed",
+            FiringState::Event => "event",
         }
     }
 
@@ -89,9 +93,9 @@ pub struct NewFiring {
     pub identity: [u8; 16],
     /// Id of its calendar.
     pub calendar: i64,
-    /// Id of its object.
+    /// Id of its object; 0 for a store event.
     pub object: i64,
-    /// When it is due.
+    /// When it is due; when it was found, for a store event.
     pub due: UtcMillis,
     /// What became of the alarm.
     pub state: FiringState,
@@ -136,6 +140,7 @@ impl FireStats {
             FiringState::Fired => &mut self.fired,
             FiringState::Missed => &mut self.missed,
             FiringState::Suppressed => &mut self.suppressed,
+            FiringState::Event => return,
         };
         *alarms = alarms.saturating_add(u64::try_from(firing.count).unwrap_or(0));
     }
@@ -157,6 +162,23 @@ pub struct FireOutcome {
     pub stats: FireStats,
     /// Those that fired, and that the ledger did not hold already.
     pub fired: Vec<FiredAlarm>,
+}
+
+impl FireOutcome {
+    /// This and what `other` recorded in the same transaction.
+    #[must_use]
+    pub fn and(mut self, other: FireOutcome) -> FireOutcome {
+        let FireStats { fired, missed, suppressed, already, deliveries } = other.stats;
+        self.stats = FireStats {
+            fired: self.stats.fired.saturating_add(fired),
+            missed: self.stats.missed.saturating_add(missed),
+            suppressed: self.stats.suppressed.saturating_add(suppressed),
+            already: self.stats.already.saturating_add(already),
+            deliveries: self.stats.deliveries.saturating_add(deliveries),
+        };
+        self.fired.extend(other.fired);
+        self
+    }
 }
 
 /// Where a walk through the history has come to: the last firing that it has seen.

@@ -155,6 +155,8 @@ pub struct Planned {
     /// Objects that are due at another instant although their content is the same: the calendar's zone
     /// has changed.
     pub replanned: Vec<Replanned>,
+    /// What is reported of all that; the calendar of each is this one.
+    pub events: Vec<NewFiring>,
     /// When the calendar was synced before. The firings of one that is new count from then on: it is as if it had
     /// been.
     pub from: UtcMillis,

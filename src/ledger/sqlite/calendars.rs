@@ -6,9 +6,10 @@ use sqlx::{FromRow, Row as _};
 use super::bulk::id_list;
 use super::connection::Sqlite;
 use super::lossy_text::{optional_text, text};
+use super::take_in::record_events;
 use crate::calendar_info::{CalendarInfo, DefaultAlarmTexts, SharedAlarms};
 use crate::ledger::error::LedgerError;
-use crate::ledger::model::{Absent, CalendarKey, CalendarRow, UnchangedSync};
+use crate::ledger::model::{Absent, CalendarKey, CalendarRow, FireOutcome, NewFiring, UnchangedSync};
 use crate::time::UtcMillis;
 
 impl FromRow<'_, SqliteRow> for CalendarRow {
@@ -21,6 +22,7 @@ impl FromRow<'_, SqliteRow> for CalendarRow {
             last_synced_at: UtcMillis(row.try_get("last_synced_at")?),
             first_seen: UtcMillis(row.try_get("first_seen")?),
             absent: absent(row)?,
+            was_read: row.try_get("was_read")?,
         })
     }
 }
@@ -42,6 +44,7 @@ fn info(row: &SqliteRow) -> Result<CalendarInfo, sqlx::Error> {
         },
         alarms_ignored_by: optional_text(row, "alarms_ignored_by")?,
         shared_alarms: SharedAlarms::named(&text(row, "shared_alarms")?),
+        privileges: optional_text(row, "privileges")?,
     })
 }
 
@@ -93,13 +96,22 @@ impl Sqlite {
         .await
     }
 
-    pub async fn drop_calendar(&self, source: &str, href: &str) -> Result<(), LedgerError> {
+    pub async fn drop_calendar(
+        &self,
+        source: &str,
+        href: &str,
+        events: Vec<NewFiring>,
+    ) -> Result<FireOutcome, LedgerError> {
         let (source, href) = (source.to_owned(), href.to_owned());
+        let first = self.firing_ids(events.len());
         self.write(move |c| {
             Box::pin(async move {
                 let sql = "DELETE FROM calendars WHERE source = ? AND href = ?";
-                sqlx::query(sql).bind(source).bind(href).execute(c).await?;
-                Ok(())
+                sqlx::query(sql).bind(source).bind(href).execute(&mut *c).await?;
+                let Some((calendar, now)) = events.first().map(|event| (event.calendar, event.due)) else {
+                    return Ok(FireOutcome::default());
+                };
+                record_events(c, calendar, events, now, first).await
             })
         })
         .await

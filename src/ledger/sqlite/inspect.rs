@@ -62,7 +62,7 @@ const FIRINGS: &str =
     "SELECT f.id, f.object, f.due, f.fired_at, f.state, f.count, f.notification, c.name AS calendar, o.href
     FROM firings f LEFT JOIN calendars c ON c.id = f.calendar LEFT JOIN objects o ON o.id = f.object
     WHERE f.fired_at >= ?1 AND (?2 IS NULL OR (f.object = ?2 AND f.notification = '')
-    OR (instr(f.notification, ?3) > 0 AND instr(f.notification, ?4) > 0))
+    OR (instr(f.notification, ?3) > 0 AND instr(f.notification, ?4) > 0)) AND (f.state = ?6) = ?7
     ORDER BY f.fired_at DESC, f.id DESC LIMIT ?5";
 const FIRING_BY_IDENTITY: &str =
     "SELECT f.id, f.object, f.due, f.fired_at, f.state, f.count, f.notification, c.name AS calendar, o.href
@@ -252,7 +252,8 @@ impl Inspector {
         query.fetch_all(&mut self.connection).await?.iter().map(object).collect()
     }
 
-    /// The last `limit` firings that were recorded at or after `since`, of one event or of all; the latest first.
+    /// The last `limit` firings that were recorded at or after `since`, of one event or of all; the latest first. Store
+    /// events are not among them.
     ///
     /// # Errors
     /// [`LedgerError::Database`].
@@ -262,10 +263,29 @@ impl Inspector {
         of: Option<FiringsOf<'_>>,
         limit: i64,
     ) -> Result<Vec<FiringRow>, LedgerError> {
+        self.history(since, of, limit, false).await
+    }
+
+    /// The last `limit` store events that were recorded at or after `since`, the latest first.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn store_events(&mut self, since: UtcMillis, limit: i64) -> Result<Vec<FiringRow>, LedgerError> {
+        self.history(since, None, limit, true).await
+    }
+
+    async fn history(
+        &mut self,
+        since: UtcMillis,
+        of: Option<FiringsOf<'_>>,
+        limit: i64,
+        are_events: bool,
+    ) -> Result<Vec<FiringRow>, LedgerError> {
         // As the notification has it.
         let pair = |key: &str, value: &str| format!("\"{key}\":{}", serde_json::json!(value));
         let query = sqlx::query(FIRINGS).bind(since.0).bind(of.map(|of| of.object));
         let query = query.bind(of.map(|of| pair("uid", of.uid))).bind(of.map(|of| pair("userId", of.user))).bind(limit);
+        let query = query.bind(FiringState::Event).bind(are_events);
         query.fetch_all(&mut self.connection).await?.iter().map(firing).collect()
     }
 

@@ -19,16 +19,17 @@ use crate::time::UtcMillis;
 const CALENDAR: &str = "DELETE FROM gone WHERE gone_at < ?15;
     INSERT INTO calendars
     (source, href, key, user, owner, emails, name, color, zone, user_zone, default_timed, default_all_day,
-    first_seen, last_synced_at, sync_state, alarms_ignored_by, shared_alarms)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13, ?14, ?16, ?17)
+    first_seen, last_synced_at, sync_state, alarms_ignored_by, shared_alarms,
+    privileges, was_read)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13, ?14, ?16, ?17, ?18, 0)
     ON CONFLICT (source, href) DO UPDATE SET key = excluded.key, user = excluded.user, owner = excluded.owner,
     emails = excluded.emails, name = excluded.name, color = excluded.color, zone = excluded.zone,
     user_zone = excluded.user_zone, default_timed = excluded.default_timed,
     default_all_day = excluded.default_all_day, alarms_ignored_by = excluded.alarms_ignored_by,
-    shared_alarms = excluded.shared_alarms, absent_since = NULL, missing_since = NULL
+    shared_alarms = excluded.shared_alarms, privileges = excluded.privileges, absent_since = NULL, missing_since = NULL
     RETURNING id";
 // A sync that lies ahead of now was dated by a clock that has been set back since.
-const ADVANCE: &str = "UPDATE calendars SET sync_state = ?1,
+const ADVANCE: &str = "UPDATE calendars SET sync_state = ?1, was_read = 1,
     last_synced_at = iif(last_synced_at > ?3, ?2, max(last_synced_at, ?2)) WHERE id = ?4";
 const OBJECTS: Insert = Insert {
     head: "INSERT INTO objects
@@ -51,8 +52,8 @@ impl Sqlite {
     }
 
     pub async fn take_in(&self, planned: Planned) -> Result<FireOutcome, LedgerError> {
-        let overdue = planned.put.iter().map(|o| o.overdue.len()).sum();
-        let firing_ids = self.firing_ids(overdue);
+        let overdue: usize = planned.put.iter().map(|o| o.overdue.len()).sum();
+        let firing_ids = self.firing_ids(overdue + planned.events.len());
         let object_ids = self.object_ids(planned.put.len());
         self.write(move |c| Box::pin(take_in(c, planned, object_ids, firing_ids))).await
     }
@@ -65,6 +66,7 @@ async fn take_in(
     first_firing: i64,
 ) -> Result<FireOutcome, LedgerError> {
     let calendar = upsert_calendar(c, &planned.calendar, planned.from, planned.forget_before).await?;
+    let overdue: usize = planned.put.iter().map(|object| object.overdue.len()).sum();
     if !planned.gone.is_empty() {
         let hrefs = serde_json::json!(planned.gone).to_string();
         gone::remember(c, calendar, hrefs.clone(), planned.calendar.last_synced_at, planned.from).await?;
@@ -80,11 +82,28 @@ async fn take_in(
     let now = planned.now;
     let put_at = PutAt { now, seen_at: planned.from, first_object, first_firing };
     let fired = put(c, calendar, planned.put, put_at).await?;
+    let first_event = first_firing.saturating_add(i64::try_from(overdue).unwrap_or(i64::MAX));
+    let fired = fired.and(record_events(c, calendar, planned.events, now, first_event).await?);
     if planned.advance {
         let CalendarRow { sync_state, last_synced_at, .. } = planned.calendar;
         sqlx::query(ADVANCE).bind(sync_state).bind(last_synced_at.0).bind(now.0).bind(calendar).execute(c).await?;
     }
     Ok(fired)
+}
+
+/// Records store events of `calendar`, with ids from `first` on.
+pub(super) async fn record_events(
+    c: &mut SqliteConnection,
+    calendar: i64,
+    mut events: Vec<NewFiring>,
+    now: UtcMillis,
+    first: i64,
+) -> Result<FireOutcome, LedgerError> {
+    if events.is_empty() {
+        return Ok(FireOutcome::default());
+    }
+    events.iter_mut().for_each(|event| event.calendar = calendar);
+    firings::record(c, &events, now, first).await
 }
 
 /// Puts the calendar `row` as it was seen at `from`, and returns its id. Forgets what was gone before `forget_before`.
@@ -107,6 +126,7 @@ async fn upsert_calendar(
         default_alarms,
         alarms_ignored_by,
         shared_alarms,
+        privileges,
     } = row.info.clone();
     let id = sqlx::query_scalar(CALENDAR)
         .bind(row.source.clone())
@@ -126,6 +146,7 @@ async fn upsert_calendar(
         .bind(forget_before.0)
         .bind(alarms_ignored_by)
         .bind(shared_alarms.as_str())
+        .bind(privileges)
         .fetch_one(c)
         .await?;
     Ok(id)

@@ -63,6 +63,7 @@ pub fn planned(put: Vec<PlannedObject>) -> Planned {
         doubted: Vec::new(),
         gone: Vec::new(),
         replanned: Vec::new(),
+        events: Vec::new(),
         from: calendar().last_synced_at,
         now: at(0),
         forget_before: at(0),
@@ -317,7 +318,7 @@ async fn what_is_gone_takes_its_timer_along() {
     let gone = Planned { gone: vec!["a.ics".to_owned()], ..planned(Vec::new()) };
     ledger.take_in(gone).await.unwrap();
     assert_eq!(ledger.next_due(UtcMillis::MIN).await.unwrap(), Some(at(20)));
-    ledger.drop_calendar("home", "work").await.unwrap();
+    ledger.drop_calendar("home", "work", Vec::new()).await.unwrap();
     assert_eq!(ledger.armed().await.unwrap(), 0);
 }
 

@@ -264,6 +264,7 @@ impl CaldavSource {
             default_alarms: listed.default_alarms.clone(),
             alarms_ignored_by: None,
             shared_alarms: SharedAlarms::default(),
+            privileges: listed.privileges.clone(),
         };
         let mut seen = match known {
             Some(known) => keeping(seen, listed, &known.seen),
@@ -306,6 +307,7 @@ fn owner_name(href: &str) -> String {
 
 /// `seen`, with what `listed` does not say as it was `before`.
 fn keeping(mut seen: CalendarInfo, listed: &ListedCalendar, before: &CalendarInfo) -> CalendarInfo {
+    seen.privileges = seen.privileges.or_else(|| before.privileges.clone());
     for unknown in &listed.unknown {
         match unknown.property {
             Property::Name => seen.name.clone_from(&before.name),

@@ -60,6 +60,7 @@ async fn fill(path: &Path) -> Ledger {
         doubted,
         gone,
         replanned,
+        events: Vec::new(),
         from: NOW,
         now: NOW,
         forget_before: NOW,

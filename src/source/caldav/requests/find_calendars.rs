@@ -54,6 +54,8 @@ pub struct ListedCalendar {
     pub is_shared: bool,
     /// Who shares it, an href: the organizer in calendarserver.org's `invite`.
     pub sharer: Option<String>,
+    /// DAV:current-user-privilege-set: names, sorted, between spaces.
+    pub privileges: Option<String>,
     /// calendarserver.org's getctag.
     pub ctag: Option<String>,
     /// DAV:sync-token (RFC 6578, 4).
@@ -108,8 +110,9 @@ impl ListedCalendar {
     fn size(&self) -> usize {
         let texts =
             [&self.name, &self.color, &self.zone, &self.owner, &self.ctag, &self.token, &self.identity, &self.created];
-        let octets = texts.into_iter().chain([&self.sharer]).flatten().map(String::len).sum::<usize>()
-            + self.default_alarms.size();
+        let octets =
+            texts.into_iter().chain([&self.sharer, &self.privileges]).flatten().map(String::len).sum::<usize>()
+                + self.default_alarms.size();
         size_of::<ListedCalendar>() + self.href.len() + octets + self.unknown.len() * size_of::<Unknown>()
     }
 
@@ -269,6 +272,7 @@ fn listed(response: &Response) -> ListedCalendar {
         owner: response.hrefs(Namespace::Dav, "owner").into_iter().next(),
         is_shared: is_shared(response),
         sharer: sharer(response).filter(|_| is_shared(response)),
+        privileges: privileges(response),
         ctag: response.version(Namespace::CalendarServer, "getctag"),
         token: response.version(Namespace::Dav, "sync-token"),
         identity: response.hrefs(Namespace::Dav, "resource-id").into_iter().next(),
@@ -323,6 +327,17 @@ fn holds_events_or_tasks(response: &Response) -> bool {
     components.peek().is_none() || components.any(|name| matches!(name, "VEVENT" | "VTODO"))
 }
 
+/// The names of the privileges that this user has, sorted, between spaces (RFC 3744, 5.5).
+fn privileges(response: &Response) -> Option<String> {
+    let set = response.prop(Namespace::Dav, "current-user-privilege-set")?;
+    let granted = set.all(Namespace::Dav, "privilege").flat_map(|privilege| &privilege.children);
+    let mut names: Vec<&str> =
+        granted.map(|privilege| privilege.name.as_str()).filter(|name| !name.is_empty()).collect();
+    names.sort_unstable();
+    names.dedup();
+    Some(names.join(" "))
+}
+
 /// Where the server does not say what this user may do, trying will tell (RFC 3744, 5.5).
 fn may_be_read(response: &Response) -> bool {
     let Some(set) = response.prop(Namespace::Dav, "current-user-privilege-set") else { return true };
@@ -367,7 +382,8 @@ mod tests {
              <d:sync-token>http://sabre.io/ns/sync/7</d:sync-token><d:owner><d:href>/p/mary/</d:href></d:owner>\
              <d:resource-id><d:href>urn:uuid:1</d:href></d:resource-id>\
              <d:share-access><d:read-write/></d:share-access><cs:invite><cs:organizer><d:href>/p/bob/</d:href>\
-             </cs:organizer></cs:invite><d:creationdate>20261122T211614Z</d:creationdate><x:calendar-color>#FF0000FF</x:calendar-color>\
+             </cs:organizer></cs:invite><d:current-user-privilege-set><d:privilege><d:write/></d:privilege>\
+             <d:privilege><d:read/></d:privilege></d:current-user-privilege-set><d:creationdate>20261122T211614Z</d:creationdate><x:calendar-color>#FF0000FF</x:calendar-color>\
              <cal:calendar-timezone-id>Europe/Berlin</cal:calendar-timezone-id>\
              <cal:calendar-timezone>BEGIN:VCALENDAR</cal:calendar-timezone>\
              <cal:supported-calendar-component-set><cal:comp name='VJOURNAL'/><cal:comp name='VTODO'/>\
@@ -387,6 +403,7 @@ mod tests {
             owner: some("/p/mary/"),
             is_shared: true,
             sharer: some("/p/bob/"),
+            privileges: some("read write"),
             ctag: some("\"7\""),
             token: some("http://sabre.io/ns/sync/7"),
             identity: some("urn:uuid:1"),
