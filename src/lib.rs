@@ -29,10 +29,13 @@
 //! * [`access`] says which rights to files are lacking, and gives what root makes to whom it is for.
 //! * [`http`] is the HTTP client: its secret, its pace, what is read of a response.
 //! * [`tls`] says which servers are trusted.
+//! * [`hints`] passes on to sources that something may have changed.
+//! * [`admin`] serves requests over HTTP: those of the command line, and hints.
 //! * [`daemon`] builds the stages, keeps them running, and stops them.
 //! * [`cli`] is the command line; one file a subcommand.
 
 pub mod access;
+pub mod admin;
 pub mod calendar;
 pub mod calendar_info;
 pub mod cli;
@@ -41,6 +44,7 @@ pub mod config;
 pub mod daemon;
 pub mod delivery;
 pub mod firing;
+pub mod hints;
 pub mod http;
 pub mod ingest;
 pub mod ledger;

@@ -42,6 +42,31 @@ pub fn percent_decoded(text: &str) -> Vec<u8> {
     decoded
 }
 
+/// The octets that `text` stands for in base64, in the usual alphabet or in the one for URLs, with or without padding
+/// (RFC 4648, 4 and 5); `None` if it is not that.
+pub fn octets_of_base64(text: &str) -> Option<Vec<u8>> {
+    let mut octets = Vec::with_capacity(text.len() / 4 * 3);
+    let (mut bits, mut count) = (0_u32, 0_u32);
+    for digit in text.trim_end_matches('=').bytes() {
+        let value = match digit {
+            b'A'..=b'Z' => digit - b'A',
+            b'a'..=b'z' => digit - b'a' + 26,
+            b'0'..=b'9' => digit - b'0' + 52,
+            b'+' | b'-' => 62,
+            b'/' | b'_' => 63,
+            _ => return None,
+        };
+        bits = (bits << 6 | u32::from(value)) & 0xFFFF;
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            octets.push(u8::try_from(bits >> count & 0xFF).ok()?);
+        }
+    }
+    // One digit alone is less than an octet.
+    (count < 6).then_some(octets)
+}
+
 /// What follows `mailto:`, in upper or lower case, at the beginning of `text` (RFC 6068); `None` if it does not begin
 /// with that.
 pub fn strip_mailto(text: &str) -> Option<&str> {
@@ -88,6 +113,19 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn base64_is_read_in_both_alphabets() {
+        for (text, octets) in
+            [("", ""), ("Zg==", "f"), ("Zm8=", "fo"), ("Zm8", "fo"), ("Zm9v", "foo"), ("Zm9vYg", "foob")]
+        {
+            assert_eq!(octets_of_base64(text).as_deref(), Some(octets.as_bytes()), "{text}");
+        }
+        assert_eq!(octets_of_base64("-_+/"), Some(vec![0xFB, 0xFF, 0xBF]));
+        for text in ["Z", "Zm9vY", "Zm 9v", "Zg==Zg=="] {
+            assert_eq!(octets_of_base64(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn hexadecimal_is_lower_case_and_read_in_either() {

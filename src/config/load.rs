@@ -9,11 +9,12 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 use super::accounts;
+use super::admin;
 use super::alarms;
 use super::context::{ReadContext, read_file};
 use super::settings::{
-    AccountOrigins, AccountProblem, Config, Defaults, LimitsConfig, Log, LogFormat, LogLevel, ObjectLimits,
-    ResponseLimits, UserConfig, Users, ZoneLimits,
+    AccountOrigins, AccountProblem, AdminConfig, Config, Defaults, LimitsConfig, Log, LogFormat, LogLevel,
+    ObjectLimits, ResponseLimits, UserConfig, Users, ZoneLimits,
 };
 use super::sources;
 use super::sources::{SourceContext, Sources};
@@ -174,9 +175,7 @@ fn read_top<'a>(
     config.users = Arc::new(read_users(&top, reader));
     read_sources(&top, reader, config);
     config.sinks = registry::read(top.tables("sink"));
-    if top.has("admin") {
-        top.report("admin", "is not built yet: there is no admin port; take the table out");
-    }
+    config.admin = admin::read(top.table("admin", &none));
     top.finish();
 }
 
@@ -361,6 +360,7 @@ impl Default for Config {
             account_origins: AccountOrigins::default(),
             account_problems: Vec::new(),
             sinks: Vec::new(),
+            admin: AdminConfig::default(),
         }
     }
 }

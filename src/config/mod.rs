@@ -3,6 +3,7 @@
 
 mod account_origins;
 mod accounts;
+mod admin;
 mod alarms;
 mod context;
 mod credentials;

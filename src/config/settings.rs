@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use super::account_origins::{AccountOrigins, AccountStamps};
+pub use super::admin::AdminConfig;
 use super::alarms::{AlarmSettings, CalendarAlarms, CalendarNames, SourceAlarms};
 pub use crate::calendar::ical::object::ObjectLimits;
 pub use crate::calendar::zone::ZoneLimits;
@@ -46,6 +47,8 @@ pub struct Config {
     pub account_problems: Vec<AccountProblem>,
     /// `[[sink]]`, in the order of the file.
     pub sinks: Vec<SinkConfig>,
+    /// `[admin]`
+    pub admin: AdminConfig,
 }
 
 /// What is wrong with one account, or with a list of accounts.
@@ -351,6 +354,17 @@ impl SourceKind {
     }
 }
 
+impl SourceKind {
+    /// How rarely everything is synced at most while hints announce what changes; none: hints change nothing there.
+    pub fn hinted_interval(&self) -> Option<Duration> {
+        match self {
+            SourceKind::Caldav(settings) => Some(settings.hinted_poll_interval),
+            // A folder reports its changes by itself, and a feed says how often it is to be fetched.
+            SourceKind::Directory(_) | SourceKind::Ics(_) => None,
+        }
+    }
+}
+
 /// How a watched folder is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
@@ -375,6 +389,8 @@ pub struct CaldavSettings {
     pub poll_interval: Duration,
     /// And how rarely at most, where nothing changes.
     pub max_poll_interval: Duration,
+    /// And how rarely at most while hints announce what changes.
+    pub hinted_poll_interval: Duration,
     /// Where the addresses that the server names as the user's have to lie.
     pub own_domains: OwnDomains,
     /// Whether the default alarms of a calendar or its home fire for events that have none of their own.

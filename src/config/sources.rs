@@ -19,6 +19,8 @@ use crate::tables::{Problem, Replacement, SecretRef, Section, address, secret, v
 
 const RESCAN_INTERVAL: Duration = Duration::from_secs(15 * 60);
 const POLL_INTERVAL: Duration = Duration::from_secs(30);
+/// So rarely at most is an account polled while hints announce what changes in it.
+const HINTED_POLL_INTERVAL: Duration = Duration::from_secs(15 * 60);
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// A feed that says nothing of it is fetched this often; and one that does, within these bounds.
 const FEED_INTERVAL: Duration = Duration::from_secs(15 * 60);
@@ -243,6 +245,10 @@ fn caldav(
     if max_poll_interval < poll_interval {
         section.report("max_poll_interval", "is shorter than poll_interval");
     }
+    let hinted_poll_interval = section.read("hinted_poll_interval", value::duration);
+    if hinted_poll_interval.is_some_and(|hinted| hinted < poll_interval) {
+        section.report("hinted_poll_interval", "is shorter than poll_interval");
+    }
     let timeout = section.read("timeout", value::duration).unwrap_or(TIMEOUT);
     let ca_file = section.read("ca_file", value::string).map(|written| reader.path(&written));
     let client_certificate = credentials::client_certificate(section, url.as_deref());
@@ -256,6 +262,7 @@ fn caldav(
         credentials,
         poll_interval,
         max_poll_interval,
+        hinted_poll_interval: hinted_poll_interval.unwrap_or(HINTED_POLL_INTERVAL.max(poll_interval)),
         own_domains,
         default_alarms,
         timeout,

@@ -124,6 +124,7 @@ fn the_example_shows_every_key() {
         include_str!("load.rs"),
         include_str!("sources.rs"),
         include_str!("credentials.rs"),
+        include_str!("admin.rs"),
         include_str!("../tables/secret.rs"),
         include_str!("../tables/names.rs"),
         include_str!("../delivery/render.rs"),
@@ -207,7 +208,13 @@ fn wrong_types_and_values() {
             "[ledger]\nurl = 'postgres://h/d'",
             "2: [ledger]: url begins with postgres: and must be sqlite:///PATH or a path",
         ),
-        ("[admin]\nlisten = '127.0.0.1:9464'", "1: admin is not built yet"),
+        ("[admin]\nlisten = '9464'", "2: [admin]: listen is '9464' and must be ADDRESS:PORT"),
+        ("[admin]\nlisten = '0.0.0.0:9464'", "2: [admin]: listen can be reached from other machines, and no token"),
+        ("[admin]\ntoken_file = 'token'", "1: [admin]: listen is missing"),
+        (
+            "[[source]]\nkind='caldav'\nurl='https://h/'\nhinted_poll_interval='5s'",
+            "4: source 1: hinted_poll_interval is shorter than poll_interval",
+        ),
         ("[[sink]]\nkind = 'webhook'\nurl = 'x'", "2: sink 1: kind is 'webhook', which is not built yet"),
         ("[[sink]]\nkind = 'command'\nargv = ['x']", "2: sink 1: kind is 'command', which is not built yet"),
         ("[[source]]\nkind='caldav'\nurl='https://h/'\ndefault_alarms='yes'", "4: source 1: default_alarms"),
@@ -612,7 +619,7 @@ fn the_address_of_a_feed_is_a_secret_and_its_user_is_named() {
     let SourceKind::Ics(settings) = &config.sources[0].kind else { panic!("{config:?}") };
     assert_eq!(settings.url.read().unwrap().expose(), "webcal://h/token.ics");
     assert_eq!((settings.interval.as_secs(), settings.max_interval), (900, settings.min_interval));
-    assert!(!format!("{config:?}").contains("token"));
+    assert!(!format!("{config:?}").contains("token.ics"));
     for (lines, told) in [
         ("user='mary'", "source 1: url is missing"),
         ("url='https://h/'", "source 1: user is missing"),

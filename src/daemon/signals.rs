@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::Notify;
 
 use crate::delivery::new_deliveries::NewDeliveries;
 use crate::delivery::worker::DeliveryWorker;
+use crate::hints::HintRegistry;
 
 /// The signals, being received.
 #[derive(Debug)]
@@ -48,7 +48,12 @@ impl Signals {
     }
 
     /// Serves signals until one of them says stop.
-    pub async fn serve(&mut self, workers: &[Arc<DeliveryWorker>], sync_now: &Notify, new_deliveries: &NewDeliveries) {
+    pub async fn serve(
+        &mut self,
+        workers: &[Arc<DeliveryWorker>],
+        hints: &HintRegistry,
+        new_deliveries: &NewDeliveries,
+    ) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => break,
@@ -59,7 +64,7 @@ impl Signals {
                 }
                 _ = self.user.recv() => {
                     tracing::info!("syncing every source and trying what is to be delivered now");
-                    sync_now.notify_waiters();
+                    hints.request_all();
                     workers.iter().for_each(|worker| worker.hurry());
                     new_deliveries.wake_workers();
                 }

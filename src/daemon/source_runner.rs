@@ -3,15 +3,16 @@
 use std::collections::HashSet;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::SignedDuration;
-use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use super::sync_schedule::{SyncSchedule, spread};
+use super::sync_schedule::{SyncReason, SyncSchedule, spread};
 use crate::clock::Clock;
 use crate::config::{Config, SourceConfig};
+use crate::hints::{HintReceiver, SyncSummary};
 use crate::http::Hosts;
 use crate::ingest::Ingest;
 use crate::ledger::SourceSync;
@@ -24,6 +25,11 @@ use crate::time::UtcMillis;
 
 /// That all is well is written into the ledger no more often than this.
 const REPORT: SignedDuration = SignedDuration::from_mins(1);
+/// Hints lead to no more than one sync in this time.
+const HINT_GAP: Duration = Duration::from_secs(1);
+/// After a sync that a hint has led to and that found nothing, another one comes after this: a proxy sends hints while
+/// the server is still making the change.
+const SECOND_LOOK: Duration = Duration::from_secs(2);
 /// Lines an hour that the log has about faults of one source.
 const FAULT_LINES: u32 = 20;
 /// How often it is logged that a source cannot be read for the same cause.
@@ -52,6 +58,11 @@ pub struct SourceRunner {
     links: HashSet<String>,
     reported: Option<UtcMillis>,
     metrics: Metrics,
+    hints: HintReceiver,
+    /// When the next sync for a hint may begin.
+    hint_gap_ends: Instant,
+    /// When the source is synced once more for a hint that has led to nothing.
+    second_look: Option<Instant>,
 }
 
 /// What made a source be synced.
@@ -59,6 +70,8 @@ enum Cause {
     /// It has reported that.
     Changes(SourceChanges),
     Time,
+    /// Somebody has asked for it, or a hint came.
+    Wake,
 }
 
 impl SourceRunner {
@@ -69,7 +82,7 @@ impl SourceRunner {
         source.zone = source.zone.or_else(|| config.defaults.zone.clone());
         Ok(SourceRunner {
             source: Source::open(&source, &config.limits, clock, hosts)?,
-            schedule: SyncSchedule::new(source.kind.interval()),
+            schedule: SyncSchedule::new(source.kind.interval()).with_hinted_interval(source.kind.hinted_interval()),
             name: source.name,
             clock: clock.clone(),
             error: None,
@@ -81,6 +94,9 @@ impl SourceRunner {
             links: HashSet::new(),
             reported: None,
             metrics: Metrics::default(),
+            hints: HintReceiver::default(),
+            hint_gap_ends: Instant::now(),
+            second_look: None,
         })
     }
 
@@ -89,18 +105,14 @@ impl SourceRunner {
         SourceRunner { metrics: metrics.clone(), ..self }
     }
 
+    /// Syncs sooner when `hints` get something.
+    pub fn with_hints(self, hints: HintReceiver) -> SourceRunner {
+        SourceRunner { hints, ..self }
+    }
+
     /// Syncs until `stop` resolves. `first` is called once the first sync is over, however it went.
-    pub async fn run(
-        mut self,
-        ingest: Arc<Ingest>,
-        sync_now: Arc<Notify>,
-        stop: impl Future<Output = ()>,
-        first: impl FnOnce(),
-    ) {
+    pub async fn run(mut self, ingest: Arc<Ingest>, stop: impl Future<Output = ()>, first: impl FnOnce()) {
         let mut stop = std::pin::pin!(stop);
-        let again = sync_now.notified();
-        let mut again = std::pin::pin!(again);
-        again.as_mut().enable();
         // The sync that misses nothing comes in its time, however much is touched meanwhile.
         let mut next = tokio::select! {
             next = self.watch_and_sync(&ingest) => next,
@@ -115,13 +127,11 @@ impl SourceRunner {
                 () = &mut stop => return,
                 changes = self.source.changes() => Cause::Changes(changes),
                 () = self.is_due(next) => Cause::Time,
-                () = again.as_mut() => Cause::Time,
+                () = self.is_woken() => Cause::Wake,
             };
-            again.set(sync_now.notified());
-            again.as_mut().enable();
             let scope = match &cause {
                 Cause::Changes(changes) => Some(changes.scope()),
-                Cause::Time => None,
+                Cause::Time | Cause::Wake => None,
             };
             let is_rewatched = match scope {
                 Some(ReportedScope::Everything) => true,
@@ -145,6 +155,14 @@ impl SourceRunner {
                 }
                 Cause::Time => tokio::select! {
                     _ = self.sync(&ingest) => next = Instant::now() + self.schedule.wait(),
+                    () = &mut stop => return,
+                },
+                // Polls keep their time, whatever hints come: they show whether hints can be relied on.
+                Cause::Wake => tokio::select! {
+                    _ = self.sync(&ingest) => {
+                        let soonest = Instant::now() + self.schedule.wait();
+                        next = if self.schedule.failures > 0 { soonest } else { next.min(soonest) };
+                    }
                     () = &mut stop => return,
                 },
             }
@@ -197,24 +215,54 @@ impl SourceRunner {
         }
     }
 
+    /// Resolves when a hint, or somebody's wish, is reason to sync.
+    async fn is_woken(&self) {
+        // What has failed is tried again in its time: that covers hints as well.
+        let heeds_hints = self.schedule.failures == 0;
+        let second_look = async {
+            match self.second_look.filter(|_| heeds_hints) {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.hints.due(self.hint_gap_ends, heeds_hints) => {}
+            () = second_look => {}
+        }
+    }
+
     /// Syncs everything; false when something of it could not be read.
     pub async fn sync(&mut self, ingest: &Ingest) -> bool {
         let at = self.clock.now();
         self.schedule.soon = None;
         let began = Instant::now();
+        let (wake, second_look) = (self.hints.take(), self.second_look.take());
+        self.hint_gap_ends = began + HINT_GAP;
         let span = tracing::debug_span!("sync", source.name = self.name);
         let outcome = self.source.sync(ingest).instrument(span).await;
         if self.count(began, &outcome, 0) == SyncOutcome::Complete {
             self.metrics.complete_sync(&self.name, at);
         }
-        let mut refusal = None;
+        let (mut refusal, mut summary) = (None, SyncSummary::default());
         if let Ok(report) = &outcome {
             refusal = Some(report.unwatched.clone()).filter(|_| self.source.is_watched());
             self.absent = report.absent;
             self.schedule.soon = report.again_in;
             self.schedule.asked = report.interval;
+            if wake.is_hinted && report.changes == 0 {
+                self.second_look = Some(began + SECOND_LOOK);
+            }
+            let reason = match (wake.is_hinted || second_look.is_some(), wake.is_requested) {
+                (true, _) => SyncReason::Hint,
+                (false, true) => SyncReason::Other,
+                (false, false) => SyncReason::Time,
+            };
+            self.schedule.weigh_hints(reason, report.changes);
+            summary.changes = report.changes;
         }
         let is_well = self.note(ingest, at, outcome, None).await;
+        summary.error.clone_from(&self.error);
+        wake.finish(&summary);
         if let Some(refusal) = refusal {
             self.note_refusal(refusal);
         }

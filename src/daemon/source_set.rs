@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::{Id, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
@@ -16,6 +16,7 @@ use super::source_parts::SourceParts;
 use super::source_runner::SourceRunner;
 use crate::config::{AccountProblem, AccountStamps, Config, ConfigError, SourceConfig};
 use crate::firing::StartupGate;
+use crate::hints::HintRegistry;
 
 /// How often the files that accounts come from are checked.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
@@ -43,7 +44,7 @@ struct RunningSource {
 #[derive(Debug)]
 pub struct SourceSet {
     parts: SourceParts,
-    sync_now: Arc<Notify>,
+    hints: HintRegistry,
     running: BTreeMap<String, RunningSource>,
     tasks: JoinSet<()>,
     /// Tasks that were stopped and have not ended.
@@ -61,11 +62,11 @@ struct AccountChanges {
 }
 
 impl SourceSet {
-    /// None yet. All are synced at once when `sync_now` says so.
-    pub fn new(parts: SourceParts, sync_now: Arc<Notify>) -> SourceSet {
+    /// None yet. Those that run can be named by `hints`.
+    pub fn new(parts: SourceParts, hints: HintRegistry) -> SourceSet {
         SourceSet {
             parts,
-            sync_now,
+            hints,
             running: BTreeMap::new(),
             tasks: JoinSet::new(),
             stopped: HashSet::new(),
@@ -137,7 +138,8 @@ impl SourceSet {
             // An error means that the sender was dropped, which says the same.
             let _: Result<(), _> = stopped.await;
         };
-        let syncing = runner.run(self.parts.ingest.clone(), self.sync_now.clone(), stopping, first);
+        let runner = runner.with_hints(self.hints.register(&settings.name, settings.user.as_deref()));
+        let syncing = runner.run(self.parts.ingest.clone(), stopping, first);
         let (ending, ended) = oneshot::channel::<()>();
         let task = async move {
             syncing.await;
@@ -150,6 +152,7 @@ impl SourceSet {
     /// Stops the source `name`, and waits until it is still.
     async fn stop(&mut self, name: &str) {
         let Some(RunningSource { stop, task, ended, .. }) = self.running.remove(name) else { return };
+        self.hints.unregister(name);
         self.stopped.insert(task);
         drop(stop);
         // An error means that the sender was dropped, which says the same.

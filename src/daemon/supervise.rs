@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::assemble::{Core, Stages};
@@ -13,12 +12,14 @@ use super::retention::HistoryPruner;
 use super::signals::{Signals, ignore_sigxfsz};
 use super::source_set::{ReadConfig, SourceSet};
 use super::tasks::{Stage, SyncThreads, TaskGroup};
+use crate::admin::{self, AdminGuard, ControlSocket};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{AdminConfig, Config};
 use crate::delivery::deadline::SendDeadline;
 use crate::firing::{StartupGate, Tick, WallTimer};
+use crate::hints::HintRegistry;
 use crate::ingest::Ingest;
-use crate::ledger::{Ledger, LogOnce};
+use crate::ledger::{self, Ledger, LogOnce};
 
 /// How long what was overdue at the start waits for the first sync of the sources, which may say that it no longer
 /// stands.
@@ -59,11 +60,13 @@ pub async fn run(config: Config, clock: Clock, read_config: ReadConfig) -> anyho
     };
     let Stages { core, parts, runners, workers, send_deadline } = stages;
     let Core { ledger, ingest, wheel, startup_gate, new_deliveries, .. } = core;
-    let sync_now = Arc::new(Notify::new());
+    let hints = HintRegistry::default();
     let sync_threads = SyncThreads::new()?;
     let mut tasks = TaskGroup::new(sync_threads.handle());
     let start_timeout = open_in_time(startup_gate.clone());
-    let sources = SourceSet::new(parts, sync_now.clone());
+    let sources = SourceSet::new(parts, hints.clone());
+    start_control(&config, &hints, &mut tasks);
+    start_admin(&config.admin, &hints, &mut tasks);
     let pruner = HistoryPruner::new(&config, ledger.clone(), clock);
     let syncing = sources.run(config, runners, startup_gate, read_config, tasks.stopping(Stage::Sync));
     tasks.start(Stage::Sync, syncing);
@@ -82,7 +85,7 @@ pub async fn run(config: Config, clock: Clock, read_config: ReadConfig) -> anyho
     tasks.start(Stage::Fire, async move { Ok(ticking.await?) });
     tracing::info!(process.id = std::process::id(), "reveille is running");
     let outcome = tokio::select! {
-        () = signals.serve(&workers, &sync_now, &new_deliveries) => Ok(()),
+        () = signals.serve(&workers, &hints, &new_deliveries) => Ok(()),
         error = tasks.one_has_exited() => Err(error),
     };
     signals.end_at_once();
@@ -90,6 +93,28 @@ pub async fn run(config: Config, clock: Clock, read_config: ReadConfig) -> anyho
     let outcome = outcome.and(stop(tasks, &send_deadline).await);
     close(&ingest, ledger).await;
     outcome
+}
+
+/// Serves the control socket. Where that cannot be made, the log says so, and all else goes on.
+fn start_control(config: &Config, hints: &HintRegistry, tasks: &mut TaskGroup) {
+    match ControlSocket::bind(&ledger::socket_path(&config.ledger)) {
+        Ok(control) => {
+            let serving = control.serve(admin::control_routes(hints.clone()), tasks.stopping(Stage::Sync));
+            tasks.start(Stage::Sync, serving);
+        }
+        Err(why) => tracing::warn!("'reveille sync SOURCE' cannot reach this daemon: {why}"),
+    }
+}
+
+/// Serves the admin port, if there is to be one.
+fn start_admin(config: &AdminConfig, hints: &HintRegistry, tasks: &mut TaskGroup) {
+    let Some(listen) = config.listen else { return };
+    let (routes, guard) = (admin::hint_routes(hints.clone()), AdminGuard::new(config.token.clone()));
+    let serving = admin::serve_port(listen, routes, guard, tasks.stopping(Stage::Sync));
+    tasks.start(Stage::Sync, async move {
+        serving.await;
+        Ok(())
+    });
 }
 
 /// Opens the gate when the first syncs have not ended in time.

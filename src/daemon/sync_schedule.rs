@@ -56,6 +56,21 @@ pub(super) struct SyncSchedule {
     pub obstacle: Obstacle,
     /// Logins that were refused, in a row.
     pub logins: u32,
+    /// How long it may be between two polls while hints announce what changes; none: hints change nothing.
+    hinted_interval: Option<Duration>,
+    /// Polls in a row that found nothing since a hint led to a change; none: hints do not count now.
+    quiet: Option<u32>,
+}
+
+/// Why a sync was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SyncReason {
+    /// It is the time for it: a poll.
+    Time,
+    /// A hint came.
+    Hint,
+    /// The source itself reports changes, or an administrator has asked for it.
+    Other,
 }
 
 impl SyncSchedule {
@@ -73,7 +88,25 @@ impl SyncSchedule {
             soon: None,
             obstacle: Obstacle::Other,
             logins: 0,
+            hinted_interval: None,
+            quiet: None,
         }
+    }
+
+    /// Likewise; while hints announce what changes, polls may become as rare as this.
+    pub(super) fn with_hinted_interval(self, hinted_interval: Option<Duration>) -> SyncSchedule {
+        SyncSchedule { hinted_interval, ..self }
+    }
+
+    /// What a sync of everything that succeeded says of hints: whether they announce what changes. One that does not
+    /// come is found out by the next poll, which finds a change that no hint has announced.
+    pub(super) fn weigh_hints(&mut self, reason: SyncReason, changes: usize) {
+        self.quiet = match (reason, changes, self.quiet) {
+            (SyncReason::Hint, 1.., None) => Some(0),
+            (SyncReason::Time, 1.., _) => None,
+            (SyncReason::Time, 0, Some(quiet)) => Some(quiet.saturating_add(1)),
+            (_, _, quiet) => quiet,
+        };
     }
 
     /// A sync succeeded, and found so many `changes`.
@@ -103,6 +136,9 @@ impl SyncSchedule {
             return asked;
         }
         let SyncInterval { usual, longest } = self.interval;
+        if let (Some(quiet), Some(hinted)) = (self.quiet, self.hinted_interval) {
+            return usual.saturating_mul(1 << quiet.min(20)).min(hinted.max(longest));
+        }
         match self.lively {
             0 => usual.saturating_mul(1 << (self.idle / IDLE).min(20)).min(longest),
             _ => (usual / SOONER).max(SOONEST).min(usual),
@@ -207,6 +243,31 @@ mod tests {
         assert_eq!(seconds(&fixed), 4, "it is short enough");
         (0..99).for_each(|_| fixed.succeeded(0));
         assert_eq!(seconds(&fixed), 4);
+    }
+
+    #[test]
+    fn polls_are_rarer_while_hints_announce_what_changes() {
+        let minute = SyncInterval::fixed(Duration::from_secs(60));
+        let mut schedule = SyncSchedule::new(minute).with_hinted_interval(Some(Duration::from_secs(900)));
+        let mut after = |reason, changes| {
+            schedule.weigh_hints(reason, changes);
+            schedule.succeeded(changes);
+            seconds(&schedule)
+        };
+        assert_eq!(after(SyncReason::Hint, 0), 60, "it has announced nothing");
+        assert_eq!(after(SyncReason::Time, 0), 60);
+        assert_eq!(after(SyncReason::Hint, 1), 60, "and not sooner, as without hints");
+        let waits = [0; 6].map(|changes| after(SyncReason::Time, changes));
+        assert_eq!(waits, [120, 240, 480, 900, 900, 900]);
+        assert_eq!(after(SyncReason::Hint, 2), 900);
+        assert_eq!(after(SyncReason::Other, 2), 900, "who asks knows more");
+        assert_eq!(after(SyncReason::Time, 1), 20, "a hint is missing");
+        assert_eq!([0; 4].map(|changes| after(SyncReason::Time, changes)), [20, 20, 60, 60]);
+        assert_eq!(after(SyncReason::Hint, 1), 60);
+        let mut never = SyncSchedule::new(minute);
+        never.weigh_hints(SyncReason::Hint, 1);
+        (0..9).for_each(|_| never.weigh_hints(SyncReason::Time, 0));
+        assert_eq!(seconds(&never), 60);
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub use model::{
     Since, SourceFailure, SourceRow, SourceSync, Stats, Timer, TimerCursor, UnchangedSync, Undone, Unfinished,
 };
 pub use sqlite::backup::{backup, restore};
-pub use sqlite::file::{denied, size};
+pub use sqlite::file::{denied, size, socket_path};
 pub use sqlite::inspect::Inspector;
 pub use sqlite::lock::{holder, is_held_by};
 pub use sqlite::outbox_admin::OutboxAdmin;

@@ -23,6 +23,7 @@
 //! * [`default_alarms`] gives alarms to events that have none, and silences others.
 //! * [`shared`] is about calendars that several users see.
 //! * [`store_events`] tells what changed in calendars.
+//! * [`hints`] makes the daemon sync one source sooner.
 //! * [`feeds`] subscribes to calendars at secret addresses.
 //! * [`zones`] places wall-clock times beside Python's zoneinfo.
 //! * [`absence`] tells the ingest stage of calendars that are not found, and come back.
@@ -67,6 +68,7 @@ mod explain;
 mod faults;
 mod feeds;
 mod harness;
+mod hints;
 mod hostile;
 mod hostile_soak;
 mod http;

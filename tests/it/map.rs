@@ -69,6 +69,9 @@ const MAP: &[(&str, &[&str])] = &[
         "ingest",
         &["time", "text", "clock", "config", "source", "calendar", "store_event", "ledger", "pipeline", "firing"],
     ),
+    // Names of sources, and nothing of what they are.
+    ("hints", &[]),
+    ("admin", &["access", "hints", "tables", "text"]),
     (
         "daemon",
         &[
@@ -86,11 +89,14 @@ const MAP: &[(&str, &[&str])] = &[
             "delivery",
             "ingest",
             "zoneinfo",
+            "hints",
+            "admin",
         ],
     ),
     (
         "cli",
         &[
+            "admin",
             "time",
             "text",
             "access",
@@ -120,6 +126,8 @@ const OWNED: &[(&str, &str)] = &[
     ("quick_xml", "source"),
     ("clap_mangen", "cli"),
     ("prometheus_client", "metrics"),
+    ("axum", "admin"),
+    ("hyper_util", "admin"),
 ];
 
 /// The sources of the program: module of `src/`, path, text without comments and tests.

@@ -45,6 +45,7 @@ pub fn settings(url: &str, login: Option<(&str, &str)>) -> (SourceConfig, Caldav
         credentials,
         poll_interval: Duration::from_secs(1),
         max_poll_interval: Duration::from_secs(1),
+        hinted_poll_interval: Duration::from_secs(1),
         timeout: Duration::from_secs(20),
         own_domains: OwnDomains::Usual(vec!["example.org".to_owned()]),
         default_alarms: false,

@@ -26,6 +26,11 @@ pub fn lock_path(path: &Path) -> PathBuf {
     beside(&resolve_symlinks(path), ".lock")
 }
 
+/// The path of the socket at which the daemon that holds the ledger at `path` takes requests.
+pub fn socket_path(path: &Path) -> PathBuf {
+    beside(&resolve_symlinks(path), ".sock")
+}
+
 /// The folder that the file at `path` is in.
 pub fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))

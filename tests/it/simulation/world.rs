@@ -772,6 +772,7 @@ pub fn config(ledger: PathBuf, max_lateness: Duration, give_up_after: Duration, 
             sink(SINKS[0], registry::standard_output().settings, &[]),
             sink(SINKS[1], Arc::new(mail), &["email"]),
         ],
+        admin: Default::default(),
     }
 }
 

@@ -461,6 +461,7 @@ fn source((user, login, path): (&str, &str, &str)) -> config::SourceConfig {
             credentials: Credentials::None,
             poll_interval: Duration::from_secs(60),
             max_poll_interval: Duration::from_secs(60),
+            hinted_poll_interval: Duration::from_secs(60),
             default_alarms: false,
             own_domains: config::OwnDomains::Usual(Vec::new()),
             timeout: Duration::from_secs(30),

@@ -1,0 +1,142 @@
+//! Who may send requests to the admin port, and how large they may be.
+//!
+//! With a token, requests must have it. Without one, the port listens at a loopback address, and every program of this
+//! machine may send requests. Pages in a browser on this machine may not: a page of another site is known by its
+//! `Origin` or `Sec-Fetch-Site`, and one that got its host's name to mean this machine (DNS rebinding) by `Host`.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::response::refused;
+use crate::tables::{Secret, SecretSource};
+use crate::text::octets_of_base64;
+
+/// Octets of the body of a request. It is not used.
+const MAX_BODY: usize = 64 * 1024;
+/// A command that prints the token is run no more often than this.
+const RUN_EVERY: Duration = Duration::from_secs(60);
+
+/// Decides who may send requests.
+#[derive(Debug)]
+pub struct AdminGuard {
+    token: Option<SecretSource>,
+    /// What a command has printed, and when it was run.
+    printed: Mutex<Option<(Secret, Instant)>>,
+    /// Why the token could not be read the last time.
+    fault: Mutex<Option<String>>,
+}
+
+impl AdminGuard {
+    /// Requests need the token at `token`; none: those of this machine need none.
+    pub fn new(token: Option<SecretSource>) -> Arc<AdminGuard> {
+        Arc::new(AdminGuard { token, printed: Mutex::default(), fault: Mutex::default() })
+    }
+
+    /// Why a request with `headers` is refused, if it is.
+    async fn refusal(&self, headers: &HeaderMap) -> Option<Response> {
+        let Some(source) = &self.token else {
+            let is_foreign = !is_of_this_machine(headers) || is_of_a_page(headers);
+            return is_foreign.then(|| refused(StatusCode::FORBIDDEN, "this is for programs of this machine"));
+        };
+        let Some(given) = given_token(headers) else { return Some(unauthorized()) };
+        match self.is_right(source, &given).await {
+            Ok(true) => None,
+            Ok(false) => Some(unauthorized()),
+            Err(why) => {
+                let mut fault = self.fault.lock().await;
+                if fault.as_ref() != Some(&why) {
+                    tracing::warn!("requests to the admin port are refused: its {why}");
+                    *fault = Some(why);
+                }
+                Some(refused(StatusCode::SERVICE_UNAVAILABLE, "the token of this server cannot be read"))
+            }
+        }
+    }
+
+    async fn is_right(&self, source: &SecretSource, given: &[u8]) -> Result<bool, String> {
+        if !source.is_printed() {
+            let wanted = source.get().await.map_err(|why| why.to_string())?;
+            return Ok(is_equal(wanted.expose().as_bytes(), given));
+        }
+        let mut printed = self.printed.lock().await;
+        if let Some((wanted, at)) = &*printed
+            && (is_equal(wanted.expose().as_bytes(), given) || at.elapsed() < RUN_EVERY)
+        {
+            return Ok(is_equal(wanted.expose().as_bytes(), given));
+        }
+        let wanted = source.get().await.map_err(|why| why.to_string())?;
+        let is_right = is_equal(wanted.expose().as_bytes(), given);
+        *printed = Some((wanted, Instant::now()));
+        Ok(is_right)
+    }
+}
+
+/// Lets a request pass that is allowed, without its body.
+pub(super) async fn guard(State(guard): State<Arc<AdminGuard>>, request: Request, next: Next) -> Response {
+    if let Some(refusal) = guard.refusal(request.headers()).await {
+        return refusal;
+    }
+    let (head, body) = request.into_parts();
+    if axum::body::to_bytes(body, MAX_BODY).await.is_err() {
+        return refused(StatusCode::PAYLOAD_TOO_LARGE, "the body of the request is too long");
+    }
+    next.run(Request::from_parts(head, Body::empty())).await
+}
+
+fn unauthorized() -> Response {
+    let mut response = refused(StatusCode::UNAUTHORIZED, "the token is missing or wrong").into_response();
+    for challenge in ["Bearer realm=\"reveille\"", "Basic realm=\"reveille\""] {
+        response.headers_mut().append(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    }
+    response
+}
+
+/// The token that a request has: as such (RFC 6750), or as a password (RFC 7617), of whatever user.
+fn given_token(headers: &HeaderMap) -> Option<Vec<u8>> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, rest) = value.split_once(' ')?;
+    let rest = rest.trim();
+    if scheme.eq_ignore_ascii_case("Bearer") {
+        return Some(rest.as_bytes().to_vec());
+    }
+    if !scheme.eq_ignore_ascii_case("Basic") {
+        return None;
+    }
+    let login = octets_of_base64(rest)?;
+    let colon = login.iter().position(|octet| *octet == b':')?;
+    login.get(colon.saturating_add(1)..).map(<[u8]>::to_vec)
+}
+
+/// Whether both are the same. How long that takes says nothing of where they differ: hashes are compared, and all of
+/// their octets.
+fn is_equal(one: &[u8], other: &[u8]) -> bool {
+    let (one, other) = (Sha256::digest(one), Sha256::digest(other));
+    one.iter().zip(other.iter()).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
+}
+
+/// Whether the request names this machine as the one that it is for.
+fn is_of_this_machine(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(header::HOST) else { return true };
+    let Ok(host) = host.to_str() else { return false };
+    let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _)) => address,
+        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    };
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Whether a page of another site has made a browser send the request.
+fn is_of_a_page(headers: &HeaderMap) -> bool {
+    let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
+    headers.contains_key(header::ORIGIN) || site.is_some_and(|site| !matches!(site, b"none" | b"same-origin"))
+}

@@ -1,0 +1,205 @@
+//! Hints: that something at a source may have changed. A hint is a name and no data: whatever it says, the source is
+//! only synced sooner than it would be. It knows no source, and not where hints come from.
+//!
+//! * [`HintRegistry`] knows the sources that run, by name, and passes hints on to them.
+//! * `receiver` is the other end, which the task of a source has: it joins hints, and holds them back.
+
+mod error;
+mod receiver;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+pub use error::HintError;
+pub use receiver::{HintReceiver, SyncSummary, Wake};
+
+/// A hint may name all users of a source at once no more often than this.
+const MANY_EVERY: Duration = Duration::from_secs(10);
+/// Segments of a path in which a user is looked for.
+const SEGMENTS: usize = 64;
+
+/// What a hint names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HintTarget<'a> {
+    /// The name of a source, or of one that is made for each of several users.
+    pub source: &'a str,
+    /// A user of it, or a path in it that contains the user's home, decoded; none: all.
+    pub path: Option<&'a str>,
+}
+
+/// The sources that run, which hints can name. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct HintRegistry(Arc<Mutex<Registered>>);
+
+#[derive(Debug, Default)]
+struct Registered {
+    /// By name.
+    sources: BTreeMap<String, RegisteredSource>,
+    /// When a hint has last named all users of a source, by its name.
+    many: HashMap<String, Instant>,
+}
+
+#[derive(Debug)]
+struct RegisteredSource {
+    /// userId, if the source has one user.
+    user: Option<String>,
+    receiver: HintReceiver,
+}
+
+impl HintRegistry {
+    fn registered(&self) -> MutexGuard<'_, Registered> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on hints can name the source `name`, which is that of `user`; the receiver that is returned gets them.
+    pub fn register(&self, name: &str, user: Option<&str>) -> HintReceiver {
+        let receiver = HintReceiver::default();
+        let source = RegisteredSource { user: user.map(str::to_owned), receiver: receiver.clone() };
+        self.registered().sources.insert(name.to_owned(), source);
+        receiver
+    }
+
+    /// From now on no hint can name the source `name`.
+    pub fn unregister(&self, name: &str) {
+        self.registered().sources.remove(name);
+    }
+
+    /// Passes a hint on to the sources that it names. Returns how many those are.
+    ///
+    /// # Errors
+    /// [`HintError`] when it names none, or too many came.
+    pub fn hint(&self, target: HintTarget<'_>) -> Result<usize, HintError> {
+        let mut registered = self.registered();
+        let (named, is_all) = registered.named(target);
+        if named.is_empty() {
+            return Err(HintError::Unknown);
+        }
+        if is_all {
+            registered.allow_many(target.source)?;
+            named.iter().for_each(|(_, receiver)| receiver.hint());
+            return Ok(named.len());
+        }
+        let now = Instant::now();
+        let allowed: Vec<_> = named.iter().map(|(_, receiver)| receiver.counted_hint(now)).collect();
+        allowed.into_iter().collect::<Result<Vec<()>, HintError>>().map(|all| all.len())
+    }
+
+    /// Passes a hint on to the sources of `user`. Returns how many those are.
+    pub fn hint_user(&self, user: &str) -> usize {
+        let registered = self.registered();
+        let of_user = |source: &&RegisteredSource| source.user.as_deref() == Some(user);
+        registered.sources.values().filter(of_user).map(|source| source.receiver.hint()).count()
+    }
+
+    /// Has the sources that `target` names synced now, at the wish of an administrator. Returns the name of each, with
+    /// what tells how its sync went; that fails if the source is stopped. Empty: none is named.
+    pub fn request(&self, target: HintTarget<'_>) -> Vec<(String, oneshot::Receiver<SyncSummary>)> {
+        let (named, _) = self.registered().named(target);
+        named.into_iter().map(|(name, receiver)| (name, receiver.request())).collect()
+    }
+
+    /// Has all sources synced now, at the wish of an administrator.
+    pub fn request_all(&self) {
+        self.registered().sources.values().for_each(|source| source.receiver.request_unanswered());
+    }
+}
+
+impl Registered {
+    /// The sources that `target` names; whether it means all users of one.
+    fn named(&self, target: HintTarget<'_>) -> (Vec<(String, HintReceiver)>, bool) {
+        let one = |name: &str| Some((name.to_owned(), self.sources.get(name)?.receiver.clone()));
+        if let Some(named) = one(target.source) {
+            return (vec![named], false);
+        }
+        let stem = format!("{}:", target.source);
+        match target.path {
+            Some(path) => {
+                let segments = path.split('/').filter(|segment| !segment.is_empty()).take(SEGMENTS);
+                let mut named: Vec<_> = segments.filter_map(|segment| one(&format!("{stem}{segment}"))).collect();
+                named.sort_by(|(a, _), (b, _)| a.cmp(b));
+                named.dedup_by(|(a, _), (b, _)| a == b);
+                (named, false)
+            }
+            None => {
+                let of_stem = self.sources.range(stem.clone()..).take_while(|(name, _)| name.starts_with(&stem));
+                (of_stem.map(|(name, source)| (name.clone(), source.receiver.clone())).collect(), true)
+            }
+        }
+    }
+
+    /// Whether a hint may name all users of `source` now.
+    fn allow_many(&mut self, source: &str) -> Result<(), HintError> {
+        let now = Instant::now();
+        if let Some(last) = self.many.get(source) {
+            let retry_after = (*last + MANY_EVERY).saturating_duration_since(now);
+            if !retry_after.is_zero() {
+                return Err(HintError::TooMany { retry_after });
+            }
+        }
+        self.many.insert(source.to_owned(), now);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn target<'a>(source: &'a str, path: Option<&'a str>) -> HintTarget<'a> {
+        HintTarget { source, path }
+    }
+
+    /// Which of the sources has got a hint since this was asked last.
+    fn hinted(receivers: &[(&'static str, HintReceiver)]) -> Vec<&'static str> {
+        receivers.iter().filter(|(_, receiver)| receiver.take().is_hinted).map(|(name, _)| *name).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hint_reaches_those_that_it_names() {
+        let registry = HintRegistry::default();
+        let names = ["all:bob", "all:mary", "all:mary@example.org", "allow", "mary"];
+        let receivers = names.map(|name| (name, registry.register(name, name.split(':').nth(1))));
+        let woken = |source, path| {
+            let count = registry.hint(target(source, path)).unwrap_or_default();
+            let names = hinted(&receivers);
+            assert_eq!(names.len(), count);
+            names
+        };
+        assert_eq!(woken("mary", None), ["mary"]);
+        assert_eq!(woken("mary", Some("work/a.ics")), ["mary"], "a path lies within a source that has a name");
+        assert_eq!(woken("all", Some("bob")), ["all:bob"]);
+        assert_eq!(woken("all", Some("/dav/calendars/mary@example.org/work/a.ics")), ["all:mary@example.org"]);
+        assert_eq!(woken("all", Some("/dav/mary/from-bob/")), ["all:mary"]);
+        assert_eq!(woken("all", Some("/dav/marya/")), [""; 0]);
+        assert_eq!(woken("al", None), [""; 0]);
+        assert_eq!(woken("all", None), ["all:bob", "all:mary", "all:mary@example.org"]);
+        assert_eq!(registry.hint_user("mary"), 1);
+        assert_eq!(hinted(&receivers), ["all:mary"]);
+        registry.unregister("all:bob");
+        assert_eq!(registry.hint(target("all", Some("bob"))), Err(HintError::Unknown));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_hints_are_too_many_and_none_is_lost() {
+        let registry = HintRegistry::default();
+        let receivers = [("all:mary", registry.register("all:mary", None))];
+        assert_eq!(registry.hint(target("all", None)), Ok(1));
+        let HintError::TooMany { retry_after } = registry.hint(target("all", None)).unwrap_err() else { panic!() };
+        assert_eq!(retry_after, MANY_EVERY);
+        tokio::time::advance(MANY_EVERY).await;
+        assert_eq!(registry.hint(target("all", None)), Ok(1));
+        hinted(&receivers);
+        let one = || registry.hint(target("all", Some("mary")));
+        let accepted = (0..1_000).filter(|_| one().is_ok()).count();
+        assert_eq!(accepted, 20);
+        hinted(&receivers);
+        assert!(one().is_err());
+        assert_eq!(hinted(&receivers), ["all:mary"], "it is joined all the same");
+        tokio::time::advance(Duration::from_millis(100)).await;
+        assert_eq!(one(), Ok(1));
+    }
+}
