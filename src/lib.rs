@@ -30,6 +30,7 @@
 //! * [`http`] is the HTTP client: its secret, its pace, what is read of a response.
 //! * [`tls`] says which servers are trusted.
 //! * [`hints`] passes on to sources that something may have changed.
+//! * [`push`] receives what calendar servers push: hints as well.
 //! * [`admin`] serves requests over HTTP: those of the command line, and hints.
 //! * [`daemon`] builds the stages, keeps them running, and stops them.
 //! * [`cli`] is the command line; one file a subcommand.
@@ -52,6 +53,7 @@ pub mod log_limit;
 pub mod metrics;
 pub mod notification;
 pub mod pipeline;
+pub mod push;
 pub mod source;
 pub mod store_event;
 pub mod tables;

@@ -67,6 +67,19 @@ pub fn octets_of_base64(text: &str) -> Option<Vec<u8>> {
     (count < 6).then_some(octets)
 }
 
+/// `octets` in base64 for URLs, without padding (RFC 4648, 5).
+pub fn base64url(octets: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut text = String::with_capacity(octets.len().div_ceil(3) * 4);
+    for group in octets.chunks(3) {
+        let bits = (0..3).fold(0_u32, |bits, n| bits << 8 | u32::from(group.get(n).copied().unwrap_or(0)));
+        let digits = [18, 12, 6, 0].into_iter().take(group.len() + 1);
+        let digit = |shift: u32| DIGITS.get((bits >> shift & 63) as usize).copied().unwrap_or(b'A');
+        text.extend(digits.map(|shift| char::from(digit(shift))));
+    }
+    text
+}
+
 /// What follows `mailto:`, in upper or lower case, at the beginning of `text` (RFC 6068); `None` if it does not begin
 /// with that.
 pub fn strip_mailto(text: &str) -> Option<&str> {
@@ -121,6 +134,10 @@ mod tests {
         {
             assert_eq!(octets_of_base64(text).as_deref(), Some(octets.as_bytes()), "{text}");
         }
+        for octets in [&b""[..], b"f", b"fo", b"foo", b"\xFB\xFF\xBF\x00"] {
+            assert_eq!(octets_of_base64(&base64url(octets)).as_deref(), Some(octets));
+        }
+        assert_eq!(base64url(b"\xFB\xFF\xBE"), "-_--");
         assert_eq!(octets_of_base64("-_+/"), Some(vec![0xFB, 0xFF, 0xBF]));
         for text in ["Z", "Zm9vY", "Zm 9v", "Zg==Zg=="] {
             assert_eq!(octets_of_base64(text), None, "{text}");

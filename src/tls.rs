@@ -1,5 +1,5 @@
-//! TLS towards servers: which certificate authorities are trusted, and in words why a server is not. Certificates are
-//! always verified; who speaks over the connection, and what, this module does not know.
+//! TLS: which certificate authorities are trusted, in words why a server is not, and the own certificate. Those of
+//! servers are always verified; who speaks over the connection, and what, this module does not know.
 
 use std::error::Error;
 use std::io;
@@ -14,7 +14,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, OtherError, PeerIncompatible,
-    RootCertStore, SignatureScheme,
+    RootCertStore, ServerConfig, SignatureScheme,
 };
 
 /// What a certificate begins with that is not written as text.
@@ -112,6 +112,25 @@ pub fn client_config(
         error => TlsError::Identity(format!("client_certificate and client_key cannot be used: {error}")),
     })?;
     Ok(Arc::new(config))
+}
+
+/// Settings for connections of clients, to which the certificate in the PEM file `certificate` is shown, with those
+/// that have signed it; `key` is its key, as PEM. TLS 1.2 and 1.3.
+///
+/// # Errors
+/// [`TlsError`], when they cannot be used.
+pub fn server_config(certificate: &Path, key: &str) -> Result<ServerConfig, TlsError> {
+    let shown = certificate.display();
+    let unusable = |reason: String| TlsError::Identity(format!("the certificate in {shown} cannot be used: {reason}"));
+    let certificates = certificates(certificate).map_err(unusable)?;
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes())
+        .map_err(|_| TlsError::Identity("key holds no private key: name a PEM file with one".to_owned()))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    config.with_no_client_auth().with_single_cert(certificates, key).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => TlsError::Identity("key is not the key of certificate".to_owned()),
+        error => unusable(error.to_string()),
+    })
 }
 
 /// The certificates in the PEM file at `path`, at least one; or what is wrong with it, the rest of a sentence.

@@ -1,6 +1,7 @@
 //! Serving HTTP connections, each within limits, until it is to stop.
 
 use std::future::Future;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,11 +29,13 @@ pub(super) struct ConnectionLimits {
     pub lifetime: Duration,
 }
 
-/// Accepts connections with `accept` and serves each with `routes`, until `stop` resolves.
-pub(super) async fn serve<S, A>(accept: impl Fn() -> A, routes: Router, limits: ConnectionLimits, stop: impl Future)
+/// Accepts connections with `accept`, which gives what opens each of them, and serves them with `routes`, until `stop`
+/// resolves.
+pub(super) async fn serve<S, O, A>(accept: impl Fn() -> A, routes: Router, limits: ConnectionLimits, stop: impl Future)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    A: Future<Output = std::io::Result<S>>,
+    O: Future<Output = io::Result<S>> + Send + 'static,
+    A: Future<Output = io::Result<O>>,
 {
     let slots = Arc::new(Semaphore::new(limits.connections));
     let mut connections = JoinSet::new();
@@ -46,8 +49,8 @@ where
             _ = &mut stop => return,
             // Those that have ended.
             Some(_) = connections.join_next() => {}
-            (stream, slot) = next => match stream {
-                Ok(stream) => drop(connections.spawn(serve_one(stream, routes.clone(), limits, slot))),
+            (opening, slot) = next => match opening {
+                Ok(opening) => drop(connections.spawn(serve_one(opening, routes.clone(), limits, slot))),
                 Err(error) => {
                     tracing::debug!("a connection could not be accepted: {error}");
                     tokio::time::sleep(PAUSE).await;
@@ -57,11 +60,16 @@ where
     }
 }
 
-/// Serves the connection `stream`; `slot` is free again afterwards.
-async fn serve_one<S>(stream: S, routes: Router, limits: ConnectionLimits, slot: Option<OwnedSemaphorePermit>)
+/// Serves the connection that `opening` comes to; `slot` is free again afterwards.
+async fn serve_one<S, O>(opening: O, routes: Router, limits: ConnectionLimits, slot: Option<OwnedSemaphorePermit>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    O: Future<Output = io::Result<S>> + Send + 'static,
 {
+    let Ok(Ok(stream)) = tokio::time::timeout(limits.head, opening).await else {
+        tracing::debug!("a connection could not be opened");
+        return;
+    };
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(limits.head).max_buf_size(MAX_HEAD);
     let connection = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
@@ -98,7 +106,11 @@ mod tests {
         let receiver = Arc::new(Mutex::new(receiver));
         let accept = move || {
             let receiver = receiver.clone();
-            async move { receiver.lock().await.recv().await.ok_or(std::io::ErrorKind::BrokenPipe.into()) }
+            async move {
+                let stream: io::Result<DuplexStream> =
+                    receiver.lock().await.recv().await.ok_or(io::ErrorKind::BrokenPipe.into());
+                stream.map(|stream| std::future::ready(Ok(stream)))
+            }
         };
         let routes = Router::new().route("/", post(async |body: String| body.len().to_string()));
         tokio::spawn(serve(accept, routes, LIMITS, std::future::pending::<()>()));

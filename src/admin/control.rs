@@ -2,7 +2,7 @@
 //! it may ask: its mode is 0600.
 
 use std::fs::{self, File};
-use std::future::Future;
+use std::future::{Future, ready};
 use std::io::{self, ErrorKind};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
@@ -57,7 +57,7 @@ impl ControlSocket {
     pub async fn serve(self, routes: Router, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         self.listener.set_nonblocking(true)?;
         let listener = UnixListener::from_std(self.listener.try_clone()?)?;
-        serve(async || listener.accept().await.map(|(stream, _)| stream), routes, LIMITS, stop).await;
+        serve(async || listener.accept().await.map(|(stream, _)| ready(Ok(stream))), routes, LIMITS, stop).await;
         Ok(())
     }
 }

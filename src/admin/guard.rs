@@ -8,10 +8,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::middleware::Next;
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex;
@@ -81,8 +82,13 @@ impl AdminGuard {
     }
 }
 
+/// `routes`, for whom `admin_guard` allows them.
+pub fn guarded(routes: Router, admin_guard: Arc<AdminGuard>) -> Router {
+    routes.layer(from_fn_with_state(admin_guard, guard))
+}
+
 /// Lets a request pass that is allowed, without its body.
-pub(super) async fn guard(State(guard): State<Arc<AdminGuard>>, request: Request, next: Next) -> Response {
+async fn guard(State(guard): State<Arc<AdminGuard>>, request: Request, next: Next) -> Response {
     if let Some(refusal) = guard.refusal(request.headers()).await {
         return refusal;
     }

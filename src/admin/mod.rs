@@ -3,6 +3,7 @@
 //!
 //! * [`ControlSocket`] is the socket beside the ledger, which the command line uses; [`ControlClient`] is its client.
 //! * [`serve_port`] serves the admin port, to whom [`AdminGuard`] allows it.
+//! * `push` has the route at which pushes of calendar servers arrive.
 //! * `sync` has the routes of syncs; other routes are merged with these.
 //! * `connections` serves connections within limits.
 
@@ -11,11 +12,16 @@ mod control;
 mod control_client;
 mod guard;
 mod port;
+mod push;
 mod response;
 mod sync;
+mod tls_files;
 
+pub use axum::Router;
 pub use control::ControlSocket;
 pub use control_client::{ControlClient, ControlError, SyncedSource};
-pub use guard::AdminGuard;
+pub use guard::{AdminGuard, guarded};
 pub use port::serve_port;
+pub use push::push_routes;
 pub use sync::{control_routes, hint_routes};
+pub use tls_files::TlsFiles;

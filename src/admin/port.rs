@@ -1,16 +1,17 @@
 //! The admin port: HTTP at an address and a port.
 
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
 
 use super::connections::{ConnectionLimits, serve};
-use super::guard::{AdminGuard, guard};
+use super::tls_files::TlsFiles;
 
 /// Anybody may connect.
 const LIMITS: ConnectionLimits =
@@ -18,23 +19,35 @@ const LIMITS: ConnectionLimits =
 /// An address that cannot be listened at is tried again after this.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 
-/// Serves `routes` at `listen` to whom `admin_guard` allows it, until `stop` resolves. As long as the address is taken
-/// or not there, it is tried again: alarms do not wait for it.
-pub async fn serve_port(
-    listen: SocketAddr,
-    routes: Router,
-    admin_guard: Arc<AdminGuard>,
-    stop: impl Future<Output = ()>,
-) {
+/// Serves `routes` at `listen`, by TLS if there is a certificate, until `stop` resolves. As long as the address is
+/// taken or not there, it is tried again: alarms do not wait for it.
+pub async fn serve_port(listen: SocketAddr, tls: Option<TlsFiles>, routes: Router, stop: impl Future<Output = ()>) {
     let mut stop = std::pin::pin!(stop);
-    let routes = routes.layer(from_fn_with_state(admin_guard, guard));
     let listener = tokio::select! {
         listener = bind(listen) => listener,
         () = &mut stop => return,
     };
     let port = listener.local_addr().map_or(listen.port(), |address| address.port());
     tracing::info!(admin.address = %listen.ip(), admin.port = port, "the admin port is open");
-    serve(async || listener.accept().await.map(|(stream, _)| stream), routes, LIMITS, stop).await;
+    let tls = Arc::new(tls);
+    let accept = async || listener.accept().await.map(|(stream, _)| secured(stream, tls.clone()));
+    serve(accept, routes, LIMITS, stop).await;
+}
+
+/// A connection, encrypted or not.
+trait AdminStream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> AdminStream for S {}
+
+/// What is said by `stream`, after the handshake if there is TLS.
+async fn secured(stream: TcpStream, tls: Arc<Option<TlsFiles>>) -> io::Result<Box<dyn AdminStream>> {
+    match &*tls {
+        None => Ok(Box::new(stream)),
+        Some(files) => {
+            let acceptor = files.acceptor().map_err(io::Error::other)?;
+            Ok(Box::new(acceptor.accept(stream).await?))
+        }
+    }
 }
 
 async fn bind(listen: SocketAddr) -> TcpListener {

@@ -1,8 +1,11 @@
 //! `[admin]`: what is served over HTTP, and to whom.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
-use crate::tables::{SecretSource, Section, secret, value};
+use reqwest::Url;
+
+use crate::tables::{SecretRef, SecretSource, Section, address, secret, value};
 
 /// `[admin]`
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -11,6 +14,19 @@ pub struct AdminConfig {
     pub listen: Option<SocketAddr>,
     /// Where the token is that requests need; none: who can connect needs none.
     pub token: Option<SecretSource>,
+    /// What clients are shown; none: the port is not encrypted.
+    pub certificate: Option<ServerCertificate>,
+    /// Where calendar servers can reach the port, with a slash at its end; none: no pushes are subscribed to.
+    pub push_url: Option<Url>,
+}
+
+/// The certificate of a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerCertificate {
+    /// Its PEM file.
+    pub certificate: PathBuf,
+    /// Where its key is, a PEM file.
+    pub key: SecretRef,
 }
 
 /// Reads the table.
@@ -30,6 +46,36 @@ pub(super) fn read(section: Section<'_>) -> AdminConfig {
         }
         _ => {}
     }
+    let certificate = certificate(&section);
+    let push_url = section.read("push_url", |value| push_url(&value::string(value)?));
+    if push_url.is_some() && !section.has("listen") {
+        section.report("push_url", "is given without listen: add the address at which pushes arrive");
+    }
     section.finish();
-    AdminConfig { listen, token }
+    AdminConfig { listen, token, certificate, push_url }
+}
+
+fn certificate(section: &Section<'_>) -> Option<ServerCertificate> {
+    let path = |key| section.read(key, value::string).map(|written| section.path(&written));
+    let (certificate, key) = (path("certificate"), path("key"));
+    match (&certificate, &key) {
+        (Some(_), None) => section.report("certificate", "is given without its key: add key"),
+        (None, Some(_)) => section.report("key", "is given without its certificate: add certificate"),
+        _ => {}
+    }
+    Some(ServerCertificate { certificate: certificate?, key: SecretRef::file("key", key?) })
+}
+
+fn push_url(written: &str) -> Result<Url, String> {
+    let mut url = address::url(written, "https://HOST/")?;
+    if url.scheme() != "https" {
+        return Err("must begin with https://: servers send pushes over TLS only".to_owned());
+    }
+    if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
+        return Err("must be an address without a user, a query and a fragment".to_owned());
+    }
+    if !url.path().ends_with('/') {
+        url.set_path(&format!("{}/", url.path()));
+    }
+    Ok(url)
 }

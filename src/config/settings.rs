@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use super::account_origins::{AccountOrigins, AccountStamps};
-pub use super::admin::AdminConfig;
+pub use super::admin::{AdminConfig, ServerCertificate};
 use super::alarms::{AlarmSettings, CalendarAlarms, CalendarNames, SourceAlarms};
 pub use crate::calendar::ical::object::ObjectLimits;
 pub use crate::calendar::zone::ZoneLimits;

@@ -211,6 +211,8 @@ fn wrong_types_and_values() {
         ("[admin]\nlisten = '9464'", "2: [admin]: listen is '9464' and must be ADDRESS:PORT"),
         ("[admin]\nlisten = '0.0.0.0:9464'", "2: [admin]: listen can be reached from other machines, and no token"),
         ("[admin]\ntoken_file = 'token'", "1: [admin]: listen is missing"),
+        ("[admin]\nlisten = '127.0.0.1:1'\npush_url = 'http://h/'", "3: [admin]: push_url must begin with https://"),
+        ("[admin]\nlisten = '127.0.0.1:1'\ncertificate = 'x'", "3: [admin]: certificate is given without its key"),
         (
             "[[source]]\nkind='caldav'\nurl='https://h/'\nhinted_poll_interval='5s'",
             "4: source 1: hinted_poll_interval is shorter than poll_interval",

@@ -20,6 +20,7 @@ use crate::ingest::{Ingest, Planner};
 use crate::ledger::{FiredUntil, Ledger, LedgerError, OrphanedSink};
 use crate::metrics::Metrics;
 use crate::pipeline::PipelineContext;
+use crate::push::PushReceiver;
 use crate::time::UtcMillis;
 
 /// What the daemon is between its sources and its sinks.
@@ -97,6 +98,7 @@ impl Stages {
             hosts: Hosts::new(config.limits.max_requests_per_host),
             ingest: core.ingest.clone(),
             metrics: core.metrics.clone(),
+            push: config.admin.push_url.clone().map(PushReceiver::new),
             reader_zones: context.reader_zones.clone(),
         };
         let runners = config.sources.iter().map(|source| parts.runner(source, config)).collect::<Result<_, _>>()?;

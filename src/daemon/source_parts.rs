@@ -9,6 +9,7 @@ use crate::delivery::sink::ReaderZones;
 use crate::http::Hosts;
 use crate::ingest::Ingest;
 use crate::metrics::Metrics;
+use crate::push::PushReceiver;
 
 /// What all sources share.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub struct SourceParts {
     pub ingest: Arc<Ingest>,
     /// Counts it.
     pub metrics: Metrics,
+    /// Receives pushes of servers, if the configuration says how.
+    pub push: Option<PushReceiver>,
     /// The zones that users read times in.
     pub reader_zones: ReaderZones,
 }

@@ -18,6 +18,7 @@ use crate::ingest::Ingest;
 use crate::ledger::SourceSync;
 use crate::log_limit::{LogLimit, Logged};
 use crate::metrics::{Metrics, SyncOutcome};
+use crate::push::PushReceiver;
 use crate::source::{
     ReportedChanges as _, ReportedScope, Source, SourceChanges, SyncError, SyncReport, SyncSource as _, WatchError,
 };
@@ -30,6 +31,8 @@ const HINT_GAP: Duration = Duration::from_secs(1);
 /// After a sync that a hint has led to and that found nothing, another one comes after this: a proxy sends hints while
 /// the server is still making the change.
 const SECOND_LOOK: Duration = Duration::from_secs(2);
+/// How long the last requests of a source that is over may take.
+const LAST_REQUESTS: Duration = Duration::from_secs(5);
 /// Lines an hour that the log has about faults of one source.
 const FAULT_LINES: u32 = 20;
 /// How often it is logged that a source cannot be read for the same cause.
@@ -110,8 +113,26 @@ impl SourceRunner {
         SourceRunner { hints, ..self }
     }
 
+    /// Subscribes to pushes of the server, which arrive at `receiver`.
+    pub fn receiving_pushes(mut self, receiver: Option<&PushReceiver>) -> SourceRunner {
+        if let Some(receiver) = receiver {
+            self.source.receive_pushes(receiver.clone(), self.hints.clone());
+        }
+        self
+    }
+
+    /// Tells the server of a source that is no longer synced that it has no more to send.
+    pub async fn end(mut self) {
+        if tokio::time::timeout(LAST_REQUESTS, self.source.end_subscriptions()).await.is_err() {
+            tracing::debug!(
+                source.name = self.name,
+                "subscriptions of a source that is over could not be ended in time"
+            );
+        }
+    }
+
     /// Syncs until `stop` resolves. `first` is called once the first sync is over, however it went.
-    pub async fn run(mut self, ingest: Arc<Ingest>, stop: impl Future<Output = ()>, first: impl FnOnce()) {
+    pub async fn run(&mut self, ingest: Arc<Ingest>, stop: impl Future<Output = ()>, first: impl FnOnce()) {
         let mut stop = std::pin::pin!(stop);
         // The sync that misses nothing comes in its time, however much is touched meanwhile.
         let mut next = tokio::select! {

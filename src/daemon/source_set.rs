@@ -34,7 +34,7 @@ pub type ReadConfig = Arc<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>
 struct RunningSource {
     settings: SourceConfig,
     task: Id,
-    /// Dropped, it ends the task.
+    /// Ends the task: dropped, because the daemon stops; used, because the source is over.
     stop: oneshot::Sender<()>,
     /// Resolves when the task has ended.
     ended: oneshot::Receiver<()>,
@@ -134,15 +134,18 @@ impl SourceSet {
 
     fn start(&mut self, settings: &SourceConfig, runner: SourceRunner, first: impl FnOnce() + Send + 'static) {
         let (stop, stopped) = oneshot::channel();
-        let stopping = async {
-            // An error means that the sender was dropped, which says the same.
-            let _: Result<(), _> = stopped.await;
-        };
         let runner = runner.with_hints(self.hints.register(&settings.name, settings.user.as_deref()));
-        let syncing = runner.run(self.parts.ingest.clone(), stopping, first);
+        let mut runner = runner.receiving_pushes(self.parts.push.as_ref());
+        let ingest = self.parts.ingest.clone();
         let (ending, ended) = oneshot::channel::<()>();
         let task = async move {
-            syncing.await;
+            let mut is_over = false;
+            // An error means that the sender was dropped: the daemon stops.
+            let stopping = async { is_over = stopped.await.is_ok() };
+            runner.run(ingest, stopping, first).await;
+            if is_over {
+                runner.end().await;
+            }
             drop(ending);
         };
         let task = self.tasks.spawn(task).id();
@@ -154,7 +157,8 @@ impl SourceSet {
         let Some(RunningSource { stop, task, ended, .. }) = self.running.remove(name) else { return };
         self.hints.unregister(name);
         self.stopped.insert(task);
-        drop(stop);
+        // An error means that the task has ended already.
+        let _: Result<(), ()> = stop.send(());
         // An error means that the sender was dropped, which says the same.
         let _: Result<(), _> = ended.await;
     }

@@ -10,11 +10,12 @@ use tokio::time::Instant;
 use super::assemble::{Core, Stages};
 use super::retention::HistoryPruner;
 use super::signals::{Signals, ignore_sigxfsz};
+use super::source_parts::SourceParts;
 use super::source_set::{ReadConfig, SourceSet};
 use super::tasks::{Stage, SyncThreads, TaskGroup};
-use crate::admin::{self, AdminGuard, ControlSocket};
+use crate::admin::{self, AdminGuard, ControlSocket, Router, TlsFiles};
 use crate::clock::Clock;
-use crate::config::{AdminConfig, Config};
+use crate::config::{AdminConfig, Config, ServerCertificate};
 use crate::delivery::deadline::SendDeadline;
 use crate::firing::{StartupGate, Tick, WallTimer};
 use crate::hints::HintRegistry;
@@ -64,9 +65,9 @@ pub async fn run(config: Config, clock: Clock, read_config: ReadConfig) -> anyho
     let sync_threads = SyncThreads::new()?;
     let mut tasks = TaskGroup::new(sync_threads.handle());
     let start_timeout = open_in_time(startup_gate.clone());
+    start_admin(&config.admin, admin_routes(&config.admin, &hints, &parts), &mut tasks);
     let sources = SourceSet::new(parts, hints.clone());
     start_control(&config, &hints, &mut tasks);
-    start_admin(&config.admin, &hints, &mut tasks);
     let pruner = HistoryPruner::new(&config, ledger.clone(), clock);
     let syncing = sources.run(config, runners, startup_gate, read_config, tasks.stopping(Stage::Sync));
     tasks.start(Stage::Sync, syncing);
@@ -106,11 +107,20 @@ fn start_control(config: &Config, hints: &HintRegistry, tasks: &mut TaskGroup) {
     }
 }
 
+/// What the admin port serves.
+fn admin_routes(config: &AdminConfig, hints: &HintRegistry, parts: &SourceParts) -> Router {
+    let routes = admin::guarded(admin::hint_routes(hints.clone()), AdminGuard::new(config.token.clone()));
+    match &parts.push {
+        Some(push) => routes.merge(admin::push_routes(push.clone(), parts.clock.clone())),
+        None => routes,
+    }
+}
+
 /// Serves the admin port, if there is to be one.
-fn start_admin(config: &AdminConfig, hints: &HintRegistry, tasks: &mut TaskGroup) {
+fn start_admin(config: &AdminConfig, routes: Router, tasks: &mut TaskGroup) {
     let Some(listen) = config.listen else { return };
-    let (routes, guard) = (admin::hint_routes(hints.clone()), AdminGuard::new(config.token.clone()));
-    let serving = admin::serve_port(listen, routes, guard, tasks.stopping(Stage::Sync));
+    let tls = config.certificate.clone().map(|ServerCertificate { certificate, key }| TlsFiles::new(certificate, key));
+    let serving = admin::serve_port(listen, tls, routes, tasks.stopping(Stage::Sync));
     tasks.start(Stage::Sync, async move {
         serving.await;
         Ok(())

@@ -68,7 +68,7 @@ impl HintReceiver {
     }
 
     /// Adds a hint.
-    pub(super) fn hint(&self) {
+    pub fn hint(&self) {
         self.pending().wake.is_hinted = true;
         self.0.added.notify_waiters();
     }
@@ -77,7 +77,7 @@ impl HintReceiver {
     ///
     /// # Errors
     /// [`HintError::TooMany`] when its sender is to send fewer; it is added all the same.
-    pub(super) fn counted_hint(&self, now: Instant) -> Result<(), HintError> {
+    pub fn counted_hint(&self, now: Instant) -> Result<(), HintError> {
         self.hint();
         let mut pending = self.pending();
         let spread_until = pending.spread_until.unwrap_or(now).max(now) + EVERY;

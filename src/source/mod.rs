@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::config::{LimitsConfig, SourceConfig, SourceKind};
+use crate::hints::HintReceiver;
 use crate::http::Hosts;
+use crate::push::PushReceiver;
 
 pub mod caldav;
 mod contract;
@@ -74,6 +76,23 @@ impl Source {
                 Source::Ics(Box::new(IcsSource::new(source, settings, limits, clock.clone()).sharing(hosts)))
             }
         })
+    }
+}
+
+impl Source {
+    /// From now on pushes of its server are subscribed to, if it is a CalDAV account; they arrive at `receiver` and are
+    /// hints for `hints`.
+    pub fn receive_pushes(&mut self, receiver: PushReceiver, hints: HintReceiver) {
+        if let Source::Caldav(source) = self {
+            source.receive_pushes(receiver, hints);
+        }
+    }
+
+    /// Tells its server that it is no longer asked for anything.
+    pub async fn end_subscriptions(&mut self) {
+        if let Source::Caldav(source) = self {
+            source.end_subscriptions().await;
+        }
     }
 }
 

@@ -24,6 +24,7 @@
 //! * [`shared`] is about calendars that several users see.
 //! * [`store_events`] tells what changed in calendars.
 //! * [`hints`] makes the daemon sync one source sooner.
+//! * [`push`] lets servers push to the daemon.
 //! * [`feeds`] subscribes to calendars at secret addresses.
 //! * [`zones`] places wall-clock times beside Python's zoneinfo.
 //! * [`absence`] tells the ingest stage of calendars that are not found, and come back.
@@ -86,6 +87,7 @@ mod postfix;
 mod preview;
 mod process;
 mod proxied;
+mod push;
 mod put_to_alarm;
 mod quirks;
 mod recurrence;

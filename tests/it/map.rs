@@ -25,7 +25,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("tls", &[]),
     ("http", &["time", "tables", "tls"]),
     // A feed is one text of many objects, which is taken apart.
-    ("source", &["time", "text", "calendar_info", "access", "clock", "config", "http", "calendar"]),
+    ("source", &["time", "text", "calendar_info", "access", "clock", "config", "http", "calendar", "hints", "push"]),
     ("ledger", &["time", "access", "calendar_info"]),
     ("notification", &["time", "text", "calendar"]),
     ("store_event", &["time", "text", "notification"]),
@@ -71,7 +71,8 @@ const MAP: &[(&str, &[&str])] = &[
     ),
     // Names of sources, and nothing of what they are.
     ("hints", &[]),
-    ("admin", &["access", "hints", "tables", "text"]),
+    ("push", &["time", "text", "hints"]),
+    ("admin", &["access", "clock", "hints", "push", "tables", "text", "tls"]),
     (
         "daemon",
         &[
@@ -90,6 +91,7 @@ const MAP: &[(&str, &[&str])] = &[
             "ingest",
             "zoneinfo",
             "hints",
+            "push",
             "admin",
         ],
     ),

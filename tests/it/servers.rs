@@ -34,13 +34,17 @@ impl Server {
     /// Starts `module` and waits until it has logged a line with `ready` and `port` answers. When it ends instead, the
     /// error is what it logged.
     pub fn start(venv: &Venv, module: &str, arguments: &[String], ready: &str, port: u16) -> Result<Server, String> {
-        let mut child = venv.serve(module, arguments);
+        Server::of(venv.serve(module, arguments), module, ready, port)
+    }
+
+    /// Likewise, of a process that was started.
+    fn of(mut child: Child, name: &str, ready: &str, port: u16) -> Result<Server, String> {
         let log = Lines::of(child.stderr.take().expect("a pipe"));
         log.also(child.stdout.take().expect("a pipe"));
         let server = Server { child, log };
         let logged = server.log.find(START_WITHIN, |line| line.contains(ready)).is_some();
         if !logged || !server.answers(port) {
-            return Err(format!("{module} did not start:\n{}", server.log.text()));
+            return Err(format!("{name} did not start:\n{}", server.log.text()));
         }
         Ok(server)
     }
@@ -174,17 +178,24 @@ impl Settings {
 pub struct Xandikos {
     venv: &'static Venv,
     folder: PathBuf,
+    /// Whom it trusts that it pushes to, if it does.
+    authority: Option<PathBuf>,
     slot: Slot,
 }
 
 impl Xandikos {
     /// Starts it with its storage in `folder`.
     pub fn start(venv: &'static Venv, folder: &Path) -> Xandikos {
-        let slot = Slot::fill(|port| Xandikos::serve(venv, folder, port));
-        Xandikos { venv, folder: folder.to_owned(), slot }
+        Xandikos::start_with(venv, folder, None)
     }
 
-    fn serve(venv: &Venv, folder: &Path, port: u16) -> Result<Server, String> {
+    /// Likewise; it pushes to those whose certificates are signed by the authority in the PEM file `authority`.
+    pub fn start_with(venv: &'static Venv, folder: &Path, authority: Option<PathBuf>) -> Xandikos {
+        let slot = Slot::fill(|port| Xandikos::serve(venv, folder, authority.as_deref(), port));
+        Xandikos { venv, folder: folder.to_owned(), authority, slot }
+    }
+
+    fn serve(venv: &Venv, folder: &Path, authority: Option<&Path>, port: u16) -> Result<Server, String> {
         let arguments = [
             "serve",
             "--defaults",
@@ -195,12 +206,23 @@ impl Xandikos {
             &format!("--directory={}", folder.join("storage").display()),
             &format!("--state-dir={}", folder.join("state").display()),
         ];
-        Server::start(venv, "xandikos", &arguments.map(str::to_owned), "Listening on", port)
+        let mut arguments = arguments.map(str::to_owned).to_vec();
+        let Some(authority) = authority else {
+            return Server::start(venv, "xandikos", &arguments, "Listening on", port);
+        };
+        arguments.push("--webdav-push".to_owned());
+        arguments.splice(0..0, [authority.display().to_string(), "xandikos".to_owned()]);
+        Server::of(venv.live("pushing.py", &arguments), "xandikos", "Listening on", port)
     }
 
     /// `http://127.0.0.1:PORT/`
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}/", self.slot.port)
+    }
+
+    /// What it has logged since it was started last.
+    pub fn log(&self) -> Vec<String> {
+        self.slot.running.as_ref().map(|server| server.log.all()).unwrap_or_default()
     }
 
     /// Ends it, as a crash would.
@@ -210,8 +232,10 @@ impl Xandikos {
 
     /// Starts it again on the same port with the same storage.
     pub fn start_again(&mut self) {
-        self.slot.running =
-            Some(Xandikos::serve(self.venv, &self.folder, self.slot.port).expect("the same port again"));
+        self.slot.running = Some(
+            Xandikos::serve(self.venv, &self.folder, self.authority.as_deref(), self.slot.port)
+                .expect("the same port again"),
+        );
     }
 }
 

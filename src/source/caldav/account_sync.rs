@@ -130,6 +130,8 @@ impl CaldavSource {
         // not keep the others from being read.
         watched.sort_by_key(|calendar| self.turn(calendar));
         report.calendars = watched.len();
+        let urls = watched.iter().map(|calendar| (href::key(&calendar.listed.href), calendar.url.clone()));
+        self.watched = urls.collect();
         let finds_known = listed.iter().any(|key| known.contains_key(key));
         let sync = AccountSync { account: &account, at };
         self.sync_all(store, &sync, watched, &mut known, &mut report).await?;

@@ -13,9 +13,10 @@
 //!   [`calendar_sync`] does it: [`delta`] asks what changed, [`compare`] compares the whole, [`kept`] is what the
 //!   ledger has; [`fetch`] gets objects, [`outstanding`] are those that did not come, [`recheck`] those whose entity
 //!   tag is not enough.
+//! * [`push`] subscribes to pushes of the server.
 //! * [`check`] logs in and says what is there, which is [`checked`], and which [`software`] the server is.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +29,9 @@ use super::contract::{
 use super::sync_source::SyncSource;
 use crate::clock::Clock;
 use crate::config::{CaldavSettings, CalendarNames, LimitsConfig, OwnDomains, ResponseLimits, SourceConfig};
+use crate::hints::HintReceiver;
 use crate::http::{Hosts, HttpTransport};
+use crate::push::PushReceiver;
 use crate::text::{matches_pattern, strip_mailto};
 use crate::time::UtcMillis;
 
@@ -50,6 +53,7 @@ mod kept;
 mod message;
 mod multistatus;
 mod outstanding;
+mod push;
 mod recheck;
 mod requests;
 mod software;
@@ -65,6 +69,7 @@ use account::{Account, ListedAt};
 use addresses::{OwnAddresses, Wanted};
 use calendar_sync::{KIND, Unsettled};
 use dav_client::DavClient;
+use push::PushSubscriptions;
 use requests::find_calendars::{ListedCalendar, Property};
 
 /// Calendars that may fail one after the other as where their server is down or overloaded, before a sync asks no more
@@ -92,6 +97,10 @@ pub struct CaldavSource {
     failures: u64,
     /// How often syncs have come to a calendar.
     turns: u64,
+    /// Those to pushes; none: they cannot be received.
+    subscriptions: Option<PushSubscriptions>,
+    /// The calendars of the last sync, by key of the href.
+    watched: BTreeMap<String, Url>,
 }
 
 #[derive(Debug, Default)]
@@ -127,7 +136,12 @@ impl SyncSource for CaldavSource {
     async fn sync(&mut self, store: &impl SyncStore) -> Result<SyncReport, SyncError> {
         let answers = self.answers();
         match self.sync_account(store).await {
-            Ok(report) => Ok(report),
+            Ok(report) => {
+                if let Some(subscriptions) = &mut self.subscriptions {
+                    subscriptions.update(&self.dav, &self.source.name, &self.watched, self.clock.now()).await;
+                }
+                Ok(report)
+            }
             Err(error) => {
                 let (reason, retry_after) = (error.to_string(), error.retry_after());
                 Err(SyncError { reason, obstacle: self.obstacle(&error, answers), retry_after })
@@ -175,6 +189,8 @@ impl CaldavSource {
             memory: HashMap::new(),
             failures: 0,
             turns: 0,
+            subscriptions: None,
+            watched: BTreeMap::new(),
         })
     }
 
@@ -188,6 +204,18 @@ impl CaldavSource {
     pub fn sharing(self, hosts: &Hosts) -> CaldavSource {
         let host = hosts.host(&self.url);
         CaldavSource { dav: self.dav.on(host), ..self }
+    }
+
+    /// From now on pushes of the server are subscribed to; they arrive at `receiver` and are hints for `hints`.
+    pub fn receive_pushes(&mut self, receiver: PushReceiver, hints: HintReceiver) {
+        self.subscriptions = Some(PushSubscriptions::new(receiver, hints));
+    }
+
+    /// Tells the server that it is no longer asked for anything.
+    pub async fn end_subscriptions(&mut self) {
+        if let Some(subscriptions) = &mut self.subscriptions {
+            subscriptions.end_all(&self.dav).await;
+        }
     }
 
     /// How many requests were answered so far.

@@ -58,6 +58,8 @@ pub enum Namespace {
     CalendarServer,
     /// `http://apple.com/ns/ical/`
     Apple,
+    /// `https://bitfire.at/webdav-push`
+    Push,
     Other,
 }
 
@@ -68,6 +70,7 @@ impl Namespace {
             ResolveResult::Bound(BoundNamespace("urn:ietf:params:xml:ns:caldav")) => Namespace::Caldav,
             ResolveResult::Bound(BoundNamespace("http://calendarserver.org/ns/")) => Namespace::CalendarServer,
             ResolveResult::Bound(BoundNamespace("http://apple.com/ns/ical/")) => Namespace::Apple,
+            ResolveResult::Bound(BoundNamespace("https://bitfire.at/webdav-push")) => Namespace::Push,
             _ => Namespace::Other,
         }
     }
