@@ -13,7 +13,9 @@ use super::rights::{self, DaemonUser, Lacking};
 use super::{Context, printer::Cell, printer::ExitStatus, printer::Style, printer::Table};
 use crate::access::{self, Need};
 use crate::clock::Clock;
-use crate::config::{self, AccountProblem, Config, ConfigError, IcsSettings, Overrides, Problem, SourceKind};
+use crate::config::{
+    self, AccountProblem, Config, ConfigError, IcsSettings, Overrides, Problem, ServerUsers, SourceKind,
+};
 use crate::delivery::routing;
 use crate::delivery::sink::any_sink::Sink;
 use crate::ledger::{Inspector, LedgerError};
@@ -120,7 +122,8 @@ impl From<Checked> for AccountFinding {
 }
 
 pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStatus> {
-    let config = match context.config(&Overrides::default()) {
+    let server_users = (!args.offline).then(ServerUsers::default);
+    let config = match context.config(&Overrides { server_users: server_users.as_ref(), ..Overrides::default() }) {
         Ok(config) => config,
         Err(error) if context.printer.json() => return problems(&error, context),
         Err(error) => return Err(error.into()),

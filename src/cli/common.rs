@@ -31,7 +31,7 @@ pub(super) struct LedgerArgs {
 impl LedgerArgs {
     /// The configuration with this ledger.
     pub(super) fn config(&self, context: &Context) -> Result<Config, ConfigError> {
-        context.config(&Overrides { ledger: self.ledger.as_deref(), watch: &[] })
+        context.config(&Overrides { ledger: self.ledger.as_deref(), watch: &[], server_users: None })
     }
 }
 

@@ -35,6 +35,7 @@ use clap::Parser as _;
 
 use crate::clock::Clock;
 use crate::config::{self, Config, ConfigError, LogFormat};
+use crate::daemon;
 use crate::time::UtcMillis;
 use printer::{Color, ExitStatus, PrintError, Printer};
 
@@ -105,8 +106,19 @@ struct Context {
 impl Context {
     /// Reads the configuration and starts the log as it says.
     fn config(&self, overrides: &config::Overrides<'_>) -> Result<Config, ConfigError> {
-        let config = config::load(self.global.config.as_deref(), overrides, &|name| std::env::var(name).ok())?;
+        let read = || config::load(self.global.config.as_deref(), overrides, &|name| std::env::var(name).ok());
+        let mut config = read()?;
         logging::start(&self.global, &config.log);
+        if overrides.server_users.is_some() && !config.listings.is_empty() {
+            let asking = common::block_on(async {
+                daemon::list_users(&config).await;
+                Ok(())
+            });
+            if let Err(error) = asking {
+                tracing::warn!("the servers are not asked for their users: {error:#}");
+            }
+            config = read()?;
+        }
         config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let problems = config.account_problems.iter().map(|account| &account.problem);
         problems.for_each(|problem| tracing::warn!("{problem}; this account is left out"));

@@ -8,7 +8,7 @@ use rustix::process::{Resource, getrlimit};
 
 use super::{Context, Usage, instant, printer::ExitStatus};
 use crate::clock::Clock;
-use crate::config::{self, Config, Overrides};
+use crate::config::{self, Config, Overrides, ServerUsers};
 use crate::daemon::{self, PassOutcome, ReadConfig};
 use crate::time::UtcMillis;
 
@@ -38,7 +38,8 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<ExitStatus> {
-    let overrides = Overrides { ledger: args.ledger.as_deref(), watch: &args.watch };
+    let server_users = ServerUsers::default();
+    let overrides = Overrides { ledger: args.ledger.as_deref(), watch: &args.watch, server_users: Some(&server_users) };
     let config = context.config(&overrides)?;
     if config.sources.is_empty() && config.account_origins.is_empty() {
         let hint = "there is nothing to watch: name a folder with --watch, or sources in a configuration file";
@@ -70,8 +71,9 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<ExitStatu
 /// Reads `config` again, as it was read with `args`.
 fn reading(config: &Config, args: &Args) -> ReadConfig {
     let (file, ledger, watch) = (config.file.clone(), args.ledger.clone(), args.watch.clone());
+    let server_users = config.server_users.clone();
     Arc::new(move || {
-        let overrides = Overrides { ledger: ledger.as_deref(), watch: &watch };
+        let overrides = Overrides { ledger: ledger.as_deref(), watch: &watch, server_users: Some(&server_users) };
         config::load(file.as_deref(), &overrides, &|name| std::env::var(name).ok())
     })
 }

@@ -17,6 +17,8 @@ pub struct AccountOrigins {
     pub lists: Vec<PathBuf>,
     /// Some source has a `users_command`.
     pub commands: bool,
+    /// Some source has the users of its server.
+    pub servers: bool,
 }
 
 /// The versions of the files that accounts come from: where they are equal, nothing has changed.
@@ -26,7 +28,7 @@ pub struct AccountStamps(Vec<(PathBuf, Option<FileStamp>)>);
 impl AccountOrigins {
     /// Whether there can be none.
     pub fn is_empty(&self) -> bool {
-        self.folder.is_none() && self.lists.is_empty() && !self.commands
+        self.folder.is_none() && self.lists.is_empty() && !self.commands && !self.servers
     }
 
     /// The versions of all files as they are now.

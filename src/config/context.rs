@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeValue;
 
+use super::server_users::ServerUsers;
 use crate::calendar::zone::Zones;
 use crate::tables::{nearest, value};
 use crate::zoneinfo::ZoneinfoChoice;
@@ -21,12 +22,23 @@ pub(super) struct ReadContext<'a> {
     environment: &'a dyn Fn(&str) -> Option<String>,
     /// Read when a zone is named.
     zones: OnceCell<Zones>,
+    server_users: Option<ServerUsers>,
 }
 
 impl<'a> ReadContext<'a> {
     /// For a file in `folder`; `environment` answers for the variables of the environment.
     pub(super) fn new(folder: PathBuf, environment: &'a dyn Fn(&str) -> Option<String>) -> ReadContext<'a> {
-        ReadContext { folder, environment, zones: OnceCell::new() }
+        ReadContext { folder, environment, zones: OnceCell::new(), server_users: None }
+    }
+
+    /// Likewise, where servers have said of their users what is noted in `server_users`.
+    pub(super) fn with_users(self, server_users: Option<&ServerUsers>) -> ReadContext<'a> {
+        ReadContext { server_users: server_users.cloned(), ..self }
+    }
+
+    /// What servers have said of their users; none where they are not asked.
+    pub(super) fn server_users(&self) -> Option<&ServerUsers> {
+        self.server_users.as_ref()
     }
 
     /// Likewise for a file in `folder`.

@@ -12,6 +12,7 @@ use super::accounts;
 use super::admin;
 use super::alarms;
 use super::context::{ReadContext, read_file};
+use super::server_users::ServerUsers;
 use super::settings::{
     AccountOrigins, AccountProblem, AdminConfig, Config, Defaults, LimitsConfig, Log, LogFormat, LogLevel,
     ObjectLimits, ResponseLimits, UserConfig, Users, ZoneLimits,
@@ -36,6 +37,8 @@ pub struct Overrides<'a> {
     pub ledger: Option<&'a str>,
     /// Folders to watch as well.
     pub watch: &'a [PathBuf],
+    /// What servers have said of their users; none where they are not asked.
+    pub server_users: Option<&'a ServerUsers>,
 }
 
 /// Reads the configuration: `file`, else the first that exists of the usual places, else none: the defaults.
@@ -77,7 +80,7 @@ fn settle(
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Config, ConfigError> {
     let folder = found.as_ref().and_then(|file| file.path.parent()).map(Path::to_owned).unwrap_or_default();
-    let reader = ReadContext::new(folder, environment);
+    let reader = ReadContext::new(folder, environment).with_users(overrides.server_users);
     let mut problems = Vec::new();
     let mut config = match &found {
         Some(ConfigFile { path, text }) => parse(path, text, &reader, &mut problems),
@@ -182,7 +185,8 @@ fn read_top<'a>(
 /// `[[source]]` and `accounts_dir`
 fn read_sources(top: &Section<'_>, reader: &ReadContext<'_>, config: &mut Config) {
     let context = SourceContext { defaults: &config.defaults, users: &config.users, reader };
-    let Sources { mut sources, lists, commands, mut problems, .. } = sources::read(top.tables("source"), &context);
+    let Sources { mut sources, lists, commands, listings, mut problems, .. } =
+        sources::read(top.tables("source"), &context);
     let folder = top.read("accounts_dir", value::string).map(|written| reader.path(&written));
     if let Some(folder) = &folder {
         match accounts::read(folder, &sources, &context) {
@@ -200,7 +204,10 @@ fn read_sources(top: &Section<'_>, reader: &ReadContext<'_>, config: &mut Config
         }
     }
     config.sources = sources;
-    config.account_origins = AccountOrigins { folder, lists, commands };
+    let servers = !listings.is_empty();
+    config.account_origins = AccountOrigins { folder, lists, commands, servers };
+    config.listings = listings;
+    config.server_users = reader.server_users().cloned().unwrap_or_default();
     config.account_problems = problems;
 }
 
@@ -358,6 +365,8 @@ impl Default for Config {
             users: Arc::default(),
             sources: Vec::new(),
             account_origins: AccountOrigins::default(),
+            listings: Vec::new(),
+            server_users: ServerUsers::default(),
             account_problems: Vec::new(),
             sinks: Vec::new(),
             admin: AdminConfig::default(),

@@ -8,6 +8,7 @@ mod alarms;
 mod context;
 mod credentials;
 mod load;
+mod server_users;
 mod settings;
 mod sources;
 mod user_list;
@@ -22,5 +23,6 @@ pub use crate::tables::{
 };
 pub use alarms::{AlarmRule, AlarmSettings, CalendarAlarms, CalendarNames, SourceAlarms};
 pub use load::{Overrides, load, read_text};
+pub use server_users::ServerUsers;
 pub use settings::*;
 pub use sources::ONE_USER;

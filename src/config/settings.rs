@@ -8,6 +8,7 @@ use std::time::Duration;
 pub use super::account_origins::{AccountOrigins, AccountStamps};
 pub use super::admin::{AdminConfig, ServerCertificate};
 use super::alarms::{AlarmSettings, CalendarAlarms, CalendarNames, SourceAlarms};
+use super::server_users::ServerUsers;
 pub use crate::calendar::ical::object::ObjectLimits;
 pub use crate::calendar::zone::ZoneLimits;
 use crate::calendar_info::{DefaultAlarmTexts, SharedAlarms};
@@ -43,6 +44,10 @@ pub struct Config {
     pub sources: Vec<SourceConfig>,
     /// What the accounts come from.
     pub account_origins: AccountOrigins,
+    /// The sources that are one for each user of their server.
+    pub listings: Vec<UserListing>,
+    /// What these servers have said.
+    pub server_users: ServerUsers,
     /// What is wrong with accounts: they are not among the sources.
     pub account_problems: Vec<AccountProblem>,
     /// `[[sink]]`, in the order of the file.
@@ -401,6 +406,19 @@ pub struct CaldavSettings {
     pub ca_file: Option<PathBuf>,
     /// What is shown to a server that asks for a certificate.
     pub client_certificate: Option<Box<ClientCertificate>>,
+    /// Whom the login acts for: the header Authorize-As of Cyrus.
+    pub authorize_as: Option<String>,
+}
+
+/// A source that is one for each user of its server, and how that is asked for them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserListing {
+    /// The name of the source.
+    pub source: String,
+    /// How the server is reached; the URL is the part before the user.
+    pub settings: CaldavSettings,
+    /// How often it is asked.
+    pub interval: Duration,
 }
 
 /// Domains in which a calendar server may name addresses as the user's own: mail goes there. In ASCII, lower case.

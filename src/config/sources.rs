@@ -1,5 +1,6 @@
 //! `[[source]]`: what is watched.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,13 +10,14 @@ use toml::de::DeTable;
 use super::alarms::{self, SourceAlarms};
 use super::context::{ReadContext, read_file};
 use super::credentials;
+use super::server_users::ServerAnswer;
 use super::settings::{
     AccountProblem, CaldavSettings, Config, Defaults, DirectorySettings, IcsSettings, Layout, OwnDomains, SourceConfig,
-    SourceKind, Users,
+    SourceKind, UserListing, Users,
 };
 use super::user_list::UserList;
 use crate::tables::names::{self, free_name};
-use crate::tables::{Problem, Replacement, SecretRef, Section, address, secret, value};
+use crate::tables::{Credentials, Problem, Replacement, SecretRef, Section, address, secret, value};
 
 const RESCAN_INTERVAL: Duration = Duration::from_secs(15 * 60);
 const POLL_INTERVAL: Duration = Duration::from_secs(30);
@@ -32,6 +34,12 @@ const PLACEHOLDER: &str = "{user}";
 
 /// A user for whom every such source can be read.
 const SAMPLE: &str = "user";
+
+/// Another one.
+const OTHER_SAMPLE: &str = "another";
+
+/// A server is asked for its users this often.
+const LIST_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
 /// What is wrong with `email` where a source has the calendars of several users.
 pub const ONE_USER: &str =
@@ -67,8 +75,10 @@ pub(super) struct Sources {
     pub(super) lists: Vec<PathBuf>,
     /// Some are made of what a command prints.
     pub(super) commands: bool,
+    /// Those that are made of what a server lists.
+    pub(super) listings: Vec<UserListing>,
     /// All names that are taken, those of sources with a list included.
-    names: Vec<String>,
+    names: BTreeSet<String>,
     /// Lines of such lists that name no user.
     pub(super) problems: Vec<AccountProblem>,
 }
@@ -78,10 +88,10 @@ pub(super) fn read(sections: Vec<Section<'_>>, context: &SourceContext<'_>) -> S
     let mut read = Sources::default();
     for mut section in sections {
         let kind = section.required("kind", value::one_of(&KINDS));
-        let taken = |name: &str| read.names.iter().any(|taken| taken == name);
+        let taken = |name: &str| read.names.contains(name);
         let word = KINDS.iter().find(|(_, known)| Some(*known) == kind).map(|(word, _)| *word);
         let name = names::name(&mut section, word, &taken);
-        read.names.push(name.clone());
+        read.names.insert(name.clone());
         // Which keys belong to a source of an unknown kind is unknown too.
         let Some(kind) = kind else { continue };
         if LISTS.iter().any(|key| section.has(key)) {
@@ -101,7 +111,10 @@ pub(super) fn read_account(section: Section<'_>, name: &str, context: &SourceCon
 
 /// Reads `section` once for each user of its list, whose name stands for [`PLACEHOLDER`].
 fn read_each(section: &Section<'_>, name: &str, kind: SourceKindName, context: &SourceContext<'_>, read: &mut Sources) {
-    let Some(Listed { list, key, origin }) = listed_users(section, context.reader) else { return };
+    let listed = listed_users(section, name, context.reader);
+    let listing = server_listing(section, name, kind, context);
+    let Some(Listed { list, fault: outdated, key, origin }) = listed else { return };
+    read.listings.extend(listing);
     let file = origin.clone().filter(|_| key == "users_file");
     read.commands |= key == "users_command";
     read.lists.extend(file.clone());
@@ -113,6 +126,7 @@ fn read_each(section: &Section<'_>, name: &str, kind: SourceKindName, context: &
         read.problems.push(fault(format!("{name}:*"), format!("source '{name}': {key} {why}")));
         UserList::default()
     });
+    read.problems.extend(outdated.map(|why| fault(format!("{name}:*"), format!("source '{name}': {key} {why}"))));
     read.problems.extend(list.faults.into_iter().map(|sentence| fault(format!("{name}:"), sentence)));
     // What is wrong for any user is a mistake of the configuration.
     let table = replaced(section, SAMPLE);
@@ -128,7 +142,7 @@ fn read_each(section: &Section<'_>, name: &str, kind: SourceKindName, context: &
                 .push(fault(account.clone(), format!("'{account}' is the name of another source too: rename one")));
             continue;
         }
-        read.names.push(account.clone());
+        read.names.insert(account.clone());
         let one = section.with_table(&table).reporting_to(&diagnostics);
         let source = read_one(one, account.clone(), kind, Some(user), context);
         let problems = diagnostics.into_problems();
@@ -149,20 +163,29 @@ fn replaced<'a>(section: &Section<'a>, user: &str) -> DeTable<'a> {
 struct Listed {
     /// Why it cannot be read, if it cannot.
     list: Result<UserList, String>,
+    /// Why it is an old one.
+    fault: Option<String>,
     key: &'static str,
     /// The file, or the key of the command; none for those that the configuration itself names.
     origin: Option<PathBuf>,
 }
 
 /// The keys that name the users of a source, of which it has one at most.
-const LISTS: [&str; 3] = ["users", "users_file", "users_command"];
+const LISTS: [&str; 4] = ["users", "users_file", "users_command", SERVER];
 
-fn listed_users(section: &Section<'_>, reader: &ReadContext<'_>) -> Option<Listed> {
+/// The one that says that the server lists them.
+const SERVER: &str = "users_from_server";
+
+fn listed_users(section: &Section<'_>, name: &str, reader: &ReadContext<'_>) -> Option<Listed> {
     let mut named = LISTS.into_iter().filter(|key| section.has(key));
     let key = named.next()?;
     if let Some(second) = named.next() {
         section.report(second, &format!("and {key} are given: one of them lists the users"));
         return None;
+    }
+    if key == SERVER {
+        let (list, fault) = users_of_server(name, reader);
+        return Some(Listed { list, fault, key, origin: Some(PathBuf::from(key)) });
     }
     let written = section.read(key, value::strings)?;
     let (origin, list) = match (key, written.as_slice()) {
@@ -179,7 +202,71 @@ fn listed_users(section: &Section<'_>, reader: &ReadContext<'_>) -> Option<Liste
         ("users", _) => (PathBuf::from(key), Ok(UserList::of(written))),
         _ => (PathBuf::from(key), UserList::of_command(&written)),
     };
-    Some(Listed { list, key, origin: Some(origin).filter(|_| key != "users") })
+    Some(Listed { list, fault: None, key, origin: Some(origin).filter(|_| key != "users") })
+}
+
+/// The users that the server of the source `name` has listed, and why it has not done so since. Where it is not asked,
+/// none.
+fn users_of_server(name: &str, reader: &ReadContext<'_>) -> (Result<UserList, String>, Option<String>) {
+    let Some(noted) = reader.server_users() else { return (Ok(UserList::default()), None) };
+    let why = |fault| format!("cannot be had: {fault}");
+    match noted.of(name) {
+        Some(ServerAnswer { users: Some(users), fault }) => (Ok(UserList::of(users)), fault.map(why)),
+        Some(ServerAnswer { fault: Some(fault), .. }) => (Err(why(fault)), None),
+        _ => (Err("cannot be had: the server has not listed its users yet".to_owned()), None),
+    }
+}
+
+/// How the server of the source `name`, which is one for each of its users, is asked for them. What is wrong with that
+/// is reported.
+fn server_listing(
+    section: &Section<'_>,
+    name: &str,
+    kind: SourceKindName,
+    context: &SourceContext<'_>,
+) -> Option<UserListing> {
+    let interval = section.read("users_interval", value::duration);
+    if !section.has(SERVER) {
+        if interval.is_some() {
+            section.report("users_interval", "says how often a server lists its users: add users_from_server = true");
+        }
+        return None;
+    }
+    if section.read(SERVER, value::boolean) == Some(false) {
+        section.report(SERVER, "is false: leave it out, and name the users by another key");
+    }
+    if kind != SourceKindName::Caldav {
+        section.report(SERVER, "is for a source of kind caldav");
+        return None;
+    }
+    let written = section.read("url", value::string)?;
+    let Some(base) = before_user(&written) else {
+        section.report("url", "needs {user} in its path: what is before that is asked for the users");
+        return None;
+    };
+    // Whatever is wrong is reported when it is read for a user.
+    let settings = |user: &str| {
+        let (table, diagnostics) = (replaced(section, user), section.diagnostics());
+        let one = section.with_table(&table).reporting_to(&diagnostics);
+        match read_one(one, name.to_owned(), kind, Some(user.to_owned()), context)?.kind {
+            SourceKind::Caldav(settings) => Some(CaldavSettings { url: base.clone(), authorize_as: None, ..settings }),
+            _ => None,
+        }
+    };
+    let (one, other) = (settings(SAMPLE)?, settings(OTHER_SAMPLE)?);
+    if one != other {
+        section
+            .report(SERVER, "needs a login that is the same for all users: {user} may be in url, user and email only");
+        return None;
+    }
+    Some(UserListing { source: name.to_owned(), settings: one, interval: interval.unwrap_or(LIST_INTERVAL) })
+}
+
+/// The part of `url` that is before the segment of its path that has the user.
+fn before_user(url: &str) -> Option<String> {
+    let (before, _) = url.split_once(PLACEHOLDER)?;
+    let base = before.get(..=before.rfind('/')?)?;
+    address::url(base, "https://HOST/").ok().map(|url| url.to_string())
 }
 
 fn read_one(
@@ -254,6 +341,10 @@ fn caldav(
     let client_certificate = credentials::client_certificate(section, url.as_deref());
     let own_domains = section.read("own_domains", address::domains).or_else(|| defaults.own_domains.clone());
     let credentials = credentials::with_oauth2(section, username);
+    let authorize_as = section.read("authorize_as", value::header);
+    if authorize_as.is_some() && credentials == Credentials::None {
+        section.report("authorize_as", "needs a login that may act for others: add username and password_file");
+    }
     let url = url?;
     let usual = || OwnDomains::Usual(address::usual_domains(&url, &defaults.server_name));
     let own_domains = own_domains.map_or_else(usual, OwnDomains::Listed);
@@ -268,6 +359,7 @@ fn caldav(
         timeout,
         ca_file,
         client_certificate,
+        authorize_as,
     }))
 }
 

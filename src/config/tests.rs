@@ -3,7 +3,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{
-    CaldavSettings, Config, Credentials, Overrides, OwnDomains, Secret, SecretCommand, SecretSource, SourceKind, load,
+    CaldavSettings, Config, Credentials, Overrides, OwnDomains, Secret, SecretCommand, SecretSource, ServerUsers,
+    SourceKind, load,
 };
 use crate::delivery::sink::Recipients;
 use crate::delivery::sink::email::{EmailSettings, SmtpSecurity};
@@ -400,6 +401,51 @@ fn an_access_token_is_got_by_what_oauth2_says() {
 }
 
 #[test]
+fn a_server_is_asked_for_its_users_with_one_login() {
+    let source = "[[source]]\nkind = 'caldav'\nname = 'all'\nusers_from_server = true\n";
+    let login = "username = 'admin'\npassword_file = 'secret'\n";
+    let text = format!("{source}{login}url = 'https://dav.example.org/cal/{{user}}/work/'\nemail = ['{{user}}@x.y']\n");
+    let (_folder, config) = load_with(&format!("{text}authorize_as = '{{user}}'\n"), &nothing);
+    let config = config.unwrap();
+    let [listing] = &config.listings[..] else { panic!("{config:?}") };
+    assert_eq!((listing.settings.url.as_str(), listing.interval.as_secs()), ("https://dav.example.org/cal/", 300));
+    assert!(listing.settings.authorize_as.is_none() && !config.account_origins.is_empty() && config.sources.is_empty());
+    assert!(config.account_problems.is_empty(), "where it is not asked, nothing is missing");
+    // What it says becomes the sources.
+    let users = ServerUsers::default();
+    let load_listed = || {
+        let overrides = Overrides { server_users: Some(&users), ..Overrides::default() };
+        load(Some(&_folder.path().join("reveille.toml")), &overrides, &nothing).unwrap()
+    };
+    assert!(load_listed().account_problems[0].problem.sentence.contains("has not listed its users yet"));
+    users.note("all", Ok(vec!["b b".to_owned(), "mary".to_owned(), "a/b".to_owned()]));
+    users.note("all", Err("the server is down".to_owned()));
+    let config = load_listed();
+    let SourceKind::Caldav(settings) = &config.sources[0].kind else { panic!("{config:?}") };
+    assert_eq!(
+        (config.sources[0].name.as_str(), settings.url.as_str()),
+        ("all:mary", "https://dav.example.org/cal/mary/work/")
+    );
+    assert_eq!(settings.authorize_as.as_deref(), Some("mary"));
+    let told: Vec<&str> = config.account_problems.iter().map(|one| one.problem.sentence.as_str()).collect();
+    assert!(told.iter().any(|told| told.contains("'a/b' cannot be a user here")), "{told:?}");
+    assert!(told.iter().any(|told| told.contains("authorize_as is sent in a header")), "{told:?}");
+    assert!(told.iter().any(|told| told.contains("the server is down")), "{told:?}");
+    for (lines, told) in [
+        (format!("{login}url = 'https://h/cal/'"), "url needs {user} in its path"),
+        (format!("{login}url = 'https://{{user}}.example.org/'"), "url needs {user} in its path"),
+        ("username = '{user}'\npassword_file = 'x'\nurl = 'https://h/{user}/'".to_owned(), "the same for all users"),
+        (format!("{login}url = 'https://h/{{user}}/'\nusers = ['a']"), "one of them lists the users"),
+        ("url = 'https://h/{user}/'\nauthorize_as = '{user}'".to_owned(), "authorize_as needs a login"),
+    ] {
+        let said = problem(&format!("{source}{lines}\n"));
+        assert!(said.contains(told), "{lines}: {said}");
+    }
+    let feed = problem("[[source]]\nkind = 'ics'\nusers_from_server = true\nurl = 'https://h/{user}'\n");
+    assert!(feed.contains("is for a source of kind caldav"), "{feed}");
+}
+
+#[test]
 fn a_secret_that_is_written_again_is_known_by_its_stamp() {
     let (folder, config) = load_with(&format!("{CALDAV}token_file = 'secret'\n"), &nothing);
     let source = config.unwrap().sources.remove(0);
@@ -468,7 +514,7 @@ fn an_email_sink() {
 #[test]
 fn the_command_line_adds_and_overrides() {
     let watch = [PathBuf::from("/srv/calendars"), PathBuf::from("/home/calendars")];
-    let overrides = Overrides { ledger: Some("sqlite:///tmp/l.db"), watch: &watch };
+    let overrides = Overrides { ledger: Some("sqlite:///tmp/l.db"), watch: &watch, server_users: None };
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("reveille.toml");
     std::fs::write(&file, "").unwrap();
@@ -477,7 +523,7 @@ fn the_command_line_adds_and_overrides() {
     assert_eq!(config.ledger, Path::new("/tmp/l.db"));
     let names: Vec<_> = config.sources.iter().map(|source| (source.name.as_str(), source.login.as_str())).collect();
     assert_eq!(names, [("calendars", "mary"), ("calendars-2", "mary")]);
-    let overrides = Overrides { ledger: Some("mysql://x"), watch: &[] };
+    let overrides = Overrides { ledger: Some("mysql://x"), watch: &[], server_users: None };
     let told = load(Some(&file), &overrides, &environment).unwrap_err().to_string();
     assert_eq!(told, "--ledger begins with mysql: and must be sqlite:///PATH or a path");
 }

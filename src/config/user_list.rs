@@ -1,5 +1,6 @@
 //! A list of users, for each of whom a source is made.
 
+use std::collections::HashSet;
 use std::io::Read as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
@@ -51,12 +52,12 @@ impl UserList {
 
     /// Of `users`, each once.
     pub(super) fn of(users: Vec<String>) -> UserList {
-        let mut list = UserList::default();
+        let (mut list, mut taken) = (UserList::default(), HashSet::new());
         for user in users {
             let is_path = user.contains('/') || user.chars().all(|c| c == '.') || user.chars().any(char::is_control);
             if is_path {
                 list.faults.push(format!("'{}' cannot be a user here: it stands in paths", user.escape_debug()));
-            } else if !list.users.contains(&user) {
+            } else if taken.insert(user.clone()) {
                 list.users.push(user);
             }
         }

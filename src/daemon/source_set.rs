@@ -14,6 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use super::assemble::reader_zones;
 use super::source_parts::SourceParts;
 use super::source_runner::SourceRunner;
+use super::user_listing;
 use crate::config::{AccountProblem, AccountStamps, Config, ConfigError, SourceConfig};
 use crate::firing::StartupGate;
 use crate::hints::HintRegistry;
@@ -91,6 +92,7 @@ impl SourceSet {
         if !config.account_origins.is_empty() {
             self.forget_at = Some(Instant::now() + config.defaults.absent_grace);
         }
+        let _listing = user_listing::follow(&config, &self.parts.hosts);
         let mut stop = std::pin::pin!(stop);
         let mut accounts = FollowedAccounts::new(config, read);
         let outcome = loop {
@@ -247,13 +249,16 @@ struct FollowedAccounts {
     read_at: Instant,
     /// Why they could not be read the last time.
     fault: Option<String>,
+    /// What of servers' users was known when they were last read.
+    listed: u64,
 }
 
 impl FollowedAccounts {
     fn new(config: Config, read: ReadConfig) -> FollowedAccounts {
         let mut ticks = interval(CHECK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        FollowedAccounts { config, read, ticks, known: None, seen: None, read_at: Instant::now(), fault: None }
+        let listed = config.server_users.changes();
+        FollowedAccounts { config, read, ticks, known: None, seen: None, read_at: Instant::now(), fault: None, listed }
     }
 
     /// Waits until accounts may have changed, and reads the configuration again. Dropped, it loses nothing.
@@ -275,7 +280,9 @@ impl FollowedAccounts {
             self.seen.clone_from(&stamps);
             let is_command_due = self.config.account_origins.commands && self.read_at.elapsed() >= RUN_EVERY;
             let has_just_failed = self.fault.is_some() && self.read_at.elapsed() < RETRY_AFTER;
-            if !rests || has_just_failed || !is_command_due && stamps == self.known {
+            let listed = self.config.server_users.changes();
+            let is_news = is_command_due || listed != self.listed || stamps != self.known;
+            if !rests || has_just_failed || !is_news {
                 continue;
             }
             self.read_at = Instant::now();
@@ -287,7 +294,7 @@ impl FollowedAccounts {
             }
             match config {
                 Ok(config) => {
-                    self.known = stamps;
+                    (self.known, self.listed) = (stamps, listed);
                     self.fault = None;
                     for problem in new_problems(&self.config, &config) {
                         tracing::warn!("{problem}; this account stays as it was");

@@ -17,6 +17,13 @@ pub fn string(value: &DeValue<'_>) -> Result<String, String> {
     }
 }
 
+/// The value of a header: a text of visible ASCII.
+pub fn header(value: &DeValue<'_>) -> Result<String, String> {
+    let text = string(value)?;
+    let is_sendable = text.bytes().all(|octet| octet.is_ascii_graphic());
+    if is_sendable { Ok(text) } else { Err("is sent in a header, and must be ASCII without spaces".to_owned()) }
+}
+
 /// A list of texts; one text alone is a list of one.
 pub fn strings(value: &DeValue<'_>) -> Result<Vec<String>, String> {
     let DeValue::Array(items) = value else {

@@ -13,12 +13,12 @@ use crate::rehearsal::event;
 use crate::servers::Radicale;
 use crate::venv::Venv;
 
-const SOON: Duration = Duration::from_secs(20);
+pub const SOON: Duration = Duration::from_secs(20);
 /// Users of the server that one source is for; `REVEILLE_ACCOUNTS` is another number.
 const ACCOUNTS: usize = 60;
 
 /// A folder with a configuration, and a calendar for each of `users`.
-fn site(configuration: &str, users: &[&str]) -> tempfile::TempDir {
+pub fn site(configuration: &str, users: &[&str]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let text = format!(
         "{configuration}\n[defaults]\nabsent_grace = '10s'\n[ledger]\nurl = 'sqlite:ledger.db'\n[[sink]]\nkind = 'stdout'\n"
@@ -41,19 +41,19 @@ fn account(site: &Path, name: &str, user: &str) {
     fs::write(site.join("accounts").join(format!("{name}.toml")), text).unwrap();
 }
 
-fn start(site: &Path) -> Daemon {
+pub fn start(site: &Path) -> Daemon {
     Daemon::start(site, &["run", "--config", "reveille.toml"])
 }
 
 /// Waits until a line that holds `wanted` was logged, at any time.
-fn logged(daemon: &Daemon, wanted: &str) {
+pub fn logged(daemon: &Daemon, wanted: &str) {
     while !daemon.log.text().contains(wanted) {
         assert!(daemon.log.find(SOON, |_| true).is_some(), "{wanted}\n{}", daemon.log.text());
     }
 }
 
 /// Source and user of each calendar that is known.
-fn calendars(site: &Path) -> Vec<(String, String)> {
+pub fn calendars(site: &Path) -> Vec<(String, String)> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_reveille"));
     command.args(["calendars", "--json", "--config", "reveille.toml"]).current_dir(site).env_remove("REVEILLE_CONFIG");
     let output = command.output().unwrap();
@@ -65,7 +65,7 @@ fn calendars(site: &Path) -> Vec<(String, String)> {
     found
 }
 
-fn pairs(wanted: &[(&str, &str)]) -> Vec<(String, String)> {
+pub fn pairs(wanted: &[(&str, &str)]) -> Vec<(String, String)> {
     wanted.iter().map(|(source, user)| ((*source).to_owned(), (*user).to_owned())).collect()
 }
 
@@ -134,7 +134,7 @@ fn a_source_is_made_for_each_user_of_a_list() {
 }
 
 /// A calendar of `user` in the storage of a Radicale.
-fn stored(storage: &Path, user: &str) {
+pub fn stored(storage: &Path, user: &str) {
     let folder = storage.join("collection-root").join(user).join("work");
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join(".Radicale.props"), "{\"tag\": \"VCALENDAR\"}").unwrap();
@@ -147,9 +147,11 @@ fn count(daemon: &Daemon, wanted: &str) -> usize {
 }
 
 /// Waits until `so_many` lines hold `wanted`.
-fn logged_often(daemon: &Daemon, wanted: &str, so_many: usize) {
+pub fn logged_often(daemon: &Daemon, wanted: &str, so_many: usize) {
+    // All accounts of a server come to their end at about the same time.
+    let patience = Duration::from_secs(60) + Duration::from_millis(500) * u32::try_from(so_many).unwrap();
     while count(daemon, wanted) < so_many {
-        let found = daemon.log.find(Duration::from_secs(60), |_| true);
+        let found = daemon.log.find(patience, |_| true);
         assert!(found.is_some(), "{} of {so_many} times {wanted}\n{}", count(daemon, wanted), daemon.log.text());
     }
 }

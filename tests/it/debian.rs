@@ -84,6 +84,8 @@ pub struct Server {
     port: u16,
     /// Where its PostgreSQL listens, which believes everybody; for Cyrus, IMAP; for sabre/dav, logins by Digest.
     pub second_port: u16,
+    /// For Cyrus, where the administrator may act for users.
+    pub third_port: u16,
 }
 
 impl Kind {
@@ -105,6 +107,16 @@ impl Kind {
             self.say_skipped();
         }
         server.as_ref()
+    }
+
+    /// A server of its own with so many users; none as for [`Kind::account`].
+    pub fn with_users(&self, users: usize) -> Option<Server> {
+        let venv = Venv::or_skip()?;
+        let server = self.is_installed().then(|| self.start(venv, users));
+        if server.is_none() {
+            self.say_skipped();
+        }
+        server
     }
 
     /// A server of one's own with two accounts; none as for [`Kind::account`].
@@ -145,12 +157,13 @@ impl Kind {
     fn start(&self, venv: &Venv, users: usize) -> Server {
         let mut why = String::new();
         for _ in 0..START_ATTEMPTS {
-            let (port, second) = (free_port(), free_port());
-            let arguments = [port.to_string(), second.to_string(), users.to_string(), PASSWORD.to_owned()];
+            let (port, second, third) = (free_port(), free_port(), free_port());
+            let users = users.to_string();
+            let arguments = [port.to_string(), second.to_string(), users, PASSWORD.to_owned(), third.to_string()];
             let mut child = venv.live(self.script, &arguments);
             let log = Lines::of(child.stdout.take().expect("a pipe"));
             log.also(child.stderr.take().expect("a pipe"));
-            let server = Server { child, log, port, second_port: second };
+            let server = Server { child, log, port, second_port: second, third_port: third };
             if server.log.find(START_WITHIN, |line| line == "ready").is_some() {
                 return server;
             }
@@ -161,6 +174,11 @@ impl Kind {
 }
 
 impl Server {
+    /// The first line that it printed and that holds `wanted`.
+    pub fn printed(&self, wanted: &str) -> String {
+        self.log.all().into_iter().find(|line| line.contains(wanted)).expect("the line")
+    }
+
     /// `http://127.0.0.1:PORT/`
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}/", self.port)

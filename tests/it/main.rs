@@ -11,6 +11,7 @@
 //! * [`calendar_zones`] is about zones that a server tells of the calendar alone.
 //! * [`whose`] asks for what is somebody else's, or nobody's.
 //! * [`addresses`] asks which addresses are the user's own.
+//! * [`listed_users`] asks servers for their users; [`installations`] are all users of one server.
 //! * [`waits`] is how long it waits after what.
 //! * [`login`] is how it logs in, [`oauth2`] how it gets access tokens for that.
 //! * [`vdir`] lets vdirsyncer and khal write into a watched folder; [`armed`] says what a ledger has armed.
@@ -75,7 +76,9 @@ mod hostile_soak;
 mod http;
 mod identity;
 mod in_flight;
+mod installations;
 mod liar;
+mod listed_users;
 mod live;
 mod login;
 mod mail;

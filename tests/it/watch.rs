@@ -51,6 +51,7 @@ pub fn settings(url: &str, login: Option<(&str, &str)>) -> (SourceConfig, Caldav
         default_alarms: false,
         ca_file: None,
         client_certificate: None,
+        authorize_as: None,
     };
     let source = SourceConfig {
         name: "test".to_owned(),

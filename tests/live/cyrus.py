@@ -1,6 +1,7 @@
-"""Cyrus IMAP from Debian's packages: cyrus.py PORT IMAP_PORT USERS PASSWORD
+"""Cyrus IMAP from Debian's packages: cyrus.py PORT IMAP_PORT USERS PASSWORD PROXY_PORT
 
-The users are user0, user1 and so on; the home of each is /dav/calendars/user/USER/.
+The users are user0, user1 and so on; the home of each is /dav/calendars/user/USER/. On the last port the administrator
+'cyrus' may act for any user, as on a server behind a Murder, where only that is allowed; accounts are not made there.
 """
 
 import imaplib
@@ -9,6 +10,7 @@ import sys
 from stack import Stack
 
 port, imap_port, users, password = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+proxy_port = int(sys.argv[5])
 names = [f"user{number}" for number in range(users)]
 stack = Stack()
 settings = stack.write(
@@ -23,6 +25,7 @@ idlesocket: {stack.folder}/idle
 notifysocket: {stack.folder}/notify
 sievedir: {stack.folder}/sieve
 admins: cyrus
+delete_mode: immediate
 allowplaintext: yes
 httpmodules: caldav
 sasl_pwcheck_method: auxprop
@@ -34,6 +37,8 @@ unixhierarchysep: yes
 virtdomains: off
 """,
 )
+with open(settings, encoding="utf-8") as file:
+    proxy = stack.write("proxy.conf", file.read() + "mupdate_server: 127.0.0.1\nproxyservers: cyrus\n")
 services = stack.write(
     "cyrus.conf",
     f"""
@@ -43,6 +48,7 @@ START {{
 SERVICES {{
     imap cmd="imapd -C {settings}" listen="127.0.0.1:{imap_port}" prefork=0
     http cmd="httpd -C {settings}" listen="127.0.0.1:{port}" prefork=2
+    proxy cmd="httpd -C {proxy}" listen="127.0.0.1:{proxy_port}" prefork=0
 }}
 """,
 )
@@ -67,4 +73,5 @@ with imaplib.IMAP4("127.0.0.1", imap_port) as imap:
         answer, said = imap.create(f"user/{name}")
         if answer != "OK":
             stack.fail(f"a mailbox for {name}: {said}")
+print(stack.path("sasldb"), flush=True)
 stack.serve(servers, ["state", "mail", "sieve"])

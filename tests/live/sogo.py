@@ -1,6 +1,7 @@
 """SOGo from Debian's packages, with a database of its own: sogo.py PORT DATABASE_PORT USERS PASSWORD
 
-The users are user0, user1 and so on; each has the calendar /SOGo/dav/USER/Calendar/personal/.
+The users are user0, user1 and so on; each has the calendar /SOGo/dav/USER/Calendar/personal/ once it has logged in.
+'admin' is a superuser, who may read it at this address.
 """
 
 import sys
@@ -15,7 +16,8 @@ stack.sql(
     "sogo",
     "CREATE TABLE users AS SELECT 'user' || n AS c_uid, 'user' || n AS c_name,"
     f" '{password}'::text AS c_password, 'User ' || n AS c_cn, 'user' || n || '@example.org' AS mail"
-    f" FROM generate_series(0, {users - 1}) AS n",
+    f" FROM generate_series(0, {users - 1}) AS n;"
+    f" INSERT INTO users VALUES ('admin', 'admin', '{password}', 'Administrator', 'admin@example.org')",
 )
 database = f"postgresql://postgres:postgres@127.0.0.1:{database_port}/sogo"
 source = (
@@ -35,6 +37,7 @@ settings = {
     "OCSFolderInfoURL": f"{database}/sogo_folder_info",
     "OCSSessionsFolderURL": f"{database}/sogo_sessions_folder",
     "OCSEMailAlarmsFolderURL": f"{database}/sogo_alarms_folder",
+    "SOGoSuperUsernames": "(admin)",
     "SOGoTimeZone": "UTC",
     "SOGoEnableEMailAlarms": "NO",
     "SOGoAppointmentSendEMailNotifications": "NO",

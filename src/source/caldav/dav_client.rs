@@ -16,6 +16,8 @@ use crate::http::{
     HttpResponse, HttpTransport, Method,
 };
 
+/// The header by which the login of a proxy says whom it acts for, for servers that know it: Cyrus.
+const AUTHORIZE_AS: &str = "Authorize-As";
 /// The status of a response that is a multistatus.
 const MULTISTATUS: u16 = 207;
 
@@ -24,6 +26,8 @@ const MULTISTATUS: u16 = 207;
 pub struct DavClient {
     http: HttpClient,
     limits: ResponseLimits,
+    /// Whom the login acts for.
+    authorize_as: Option<String>,
 }
 
 impl DavClient {
@@ -40,7 +44,7 @@ impl DavClient {
             max_redirects: limits.max_redirects,
             max_retry_after: limits.max_retry_after,
         };
-        DavClient { http: HttpClient::new(url, client, bounds), limits }
+        DavClient { http: HttpClient::new(url, client, bounds), limits, authorize_as: settings.authorize_as.clone() }
     }
 
     /// This client, whose requests go by `transport`.
@@ -69,7 +73,7 @@ impl DavClient {
     /// [`CaldavError::Settings`], and those of the way there and back: [`CaldavError::Unreachable`], `Broken`, `Tls`,
     /// `Timeout`, `Redirected`, `Unencrypted`, `Moved`, `RedirectLoop`, `TooLarge`.
     pub async fn send(&self, request: HttpRequest) -> Result<HttpResponse, CaldavError> {
-        Ok(self.http.send(request).await?)
+        Ok(self.http.send(self.acting(request)).await?)
     }
 
     /// Sends `request` and reads the multistatus that answers it, as it comes in, into what `collector` makes; it makes
@@ -85,12 +89,20 @@ impl DavClient {
     ) -> Result<Multistatus<C::Found>, CaldavError> {
         let method = request.method;
         let reader = || MultistatusReader { limits: &self.limits, collector: collector() };
-        let received = self.http.send_and_read(request, reader).await?;
+        let received = self.http.send_and_read(self.acting(request), reader).await?;
         let response = received.response;
         let Some(found) = received.read else { return Err(self.refusal(method, &response)) };
         let refused = |error| CaldavError::Xml { url: response.url.to_string(), method: method.name(), error };
         let found = found.map_err(refused)?;
         Ok(Multistatus { origin: ResponseOrigin { method, url: response.url, date: response.date }, found })
+    }
+
+    /// `request`, which says whom the login acts for.
+    fn acting(&self, request: HttpRequest) -> HttpRequest {
+        match &self.authorize_as {
+            Some(user) => request.with_header(AUTHORIZE_AS, user.clone()),
+            None => request,
+        }
     }
 
     /// What a response that is not the one hoped for means.

@@ -201,6 +201,20 @@ pub enum CaldavError {
         /// The limit.
         limit: usize,
     },
+    /// No users besides the login itself.
+    #[error(
+        "{url} lists no users to this login besides itself: check that it is that of an administrator, or name the users with users_file or users_command"
+    )]
+    NoUsers {
+        /// What was asked.
+        url: String,
+    },
+    /// More users than are read.
+    #[error("the server lists more than {limit} users: name those that are wanted with users_file or users_command")]
+    TooManyUsers {
+        /// The limit.
+        limit: usize,
+    },
     /// Nothing to watch.
     #[error(
         "no calendars were found at {url} (asked: {asked}): write the address of the calendars as the source's url"

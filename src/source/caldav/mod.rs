@@ -15,6 +15,7 @@
 //!   tag is not enough.
 //! * [`push`] subscribes to pushes of the server.
 //! * [`check`] logs in and says what is there, which is [`checked`], and which [`software`] the server is.
+//! * [`users`] asks for all users of a server.
 
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
@@ -58,12 +59,14 @@ mod recheck;
 mod requests;
 mod software;
 mod sync_state;
+mod users;
 mod whose;
 mod xml;
 mod zones;
 
 pub use checked::{ChangeDetection, Checked, CheckedCalendar, PollCost};
 pub use error::CaldavError;
+pub use users::{ListedUsers, UserLister};
 
 use account::{Account, ListedAt};
 use addresses::{OwnAddresses, Wanted};

@@ -767,6 +767,8 @@ pub fn config(ledger: PathBuf, max_lateness: Duration, give_up_after: Duration, 
         users: Arc::default(),
         sources: vec![source],
         account_origins: AccountOrigins::default(),
+        listings: Vec::new(),
+        server_users: Default::default(),
         account_problems: Vec::new(),
         sinks: vec![
             sink(SINKS[0], registry::standard_output().settings, &[]),

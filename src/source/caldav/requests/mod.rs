@@ -5,6 +5,7 @@ pub mod discovery;
 pub mod find_calendars;
 pub mod list_etags;
 pub mod options;
+pub mod principals;
 pub mod push_register;
 pub mod push_support;
 pub mod sync_collection;

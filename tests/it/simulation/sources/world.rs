@@ -467,6 +467,7 @@ fn source((user, login, path): (&str, &str, &str)) -> config::SourceConfig {
             timeout: Duration::from_secs(30),
             ca_file: None,
             client_certificate: None,
+            authorize_as: None,
         }),
         origin: None,
     }

@@ -1,0 +1,89 @@
+//! Asks servers for their users, for the sources that are one for each of these, and notes what they say.
+
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::config::{Config, LimitsConfig, ServerUsers, UserListing};
+use crate::http::Hosts;
+use crate::source::caldav::{CaldavError, ListedUsers, UserLister};
+
+/// How long a start waits for lists of users.
+const FIRST_LISTS: Duration = Duration::from_secs(60);
+/// After a list that failed, the next try comes after this, if the interval is not shorter.
+const RETRY_AFTER: Duration = Duration::from_secs(60);
+/// After a login that was refused, after these, one after the other: guards such as fail2ban shut out who tries often.
+const LOGIN_WAITS: [Duration; 3] =
+    [Duration::from_secs(5 * 60), Duration::from_secs(25 * 60), Duration::from_secs(2 * 60 * 60)];
+
+/// Asks all servers of `config` for their users, once, and notes what they say in its `server_users`.
+pub async fn list_users(config: &Config) {
+    let hosts = Hosts::new(config.limits.max_requests_per_host);
+    let mut asking = JoinSet::new();
+    for listing in config.listings.clone() {
+        let (limits, hosts, noted) = (config.limits, hosts.clone(), config.server_users.clone());
+        asking.spawn(async move {
+            let listed = async { UserLister::new(&listing, &limits, &hosts)?.list().await };
+            let listed = match timeout(FIRST_LISTS, listed).await {
+                Ok(listed) => listed.map_err(|error| error.to_string()),
+                Err(_) => Err(format!("the server did not list its users within {} s", FIRST_LISTS.as_secs())),
+            };
+            noted.note(&listing.source, listed.map(|listed| listed.users));
+        });
+    }
+    while asking.join_next().await.is_some() {}
+}
+
+/// Asks the servers of `config` for their users again and again, as long as what is returned is there.
+pub(super) fn follow(config: &Config, hosts: &Hosts) -> JoinSet<()> {
+    let mut following = JoinSet::new();
+    for listing in config.listings.clone() {
+        let following_one = follow_one(listing, config.limits, hosts.clone(), config.server_users.clone());
+        following.spawn(following_one);
+    }
+    following
+}
+
+async fn follow_one(listing: UserListing, limits: LimitsConfig, hosts: Hosts, noted: ServerUsers) {
+    let lister = match UserLister::new(&listing, &limits, &hosts) {
+        Ok(lister) => lister,
+        Err(error) => {
+            noted.note(&listing.source, Err(error.to_string()));
+            return;
+        }
+    };
+    let (mut refused, mut left_out) = (0_usize, 0);
+    // The start has just asked.
+    sleep(listing.interval.min(RETRY_AFTER)).await;
+    loop {
+        let listed = lister.list().await;
+        let is_refused = matches!(listed, Err(CaldavError::Unauthorized { .. } | CaldavError::TokenRefused(_)));
+        let wait = match &listed {
+            Ok(_) => listing.interval,
+            Err(error) => error.retry_after().unwrap_or(RETRY_AFTER.min(listing.interval)),
+        };
+        if let Ok(ListedUsers { left_out: now, .. }) = &listed
+            && *now != left_out
+        {
+            left_out = *now;
+            tracing::warn!(
+                source.name = listing.source,
+                principals.left_out = left_out,
+                "the server lists principals whose names cannot be users here"
+            );
+        }
+        noted.note(&listing.source, listed.map(|listed| listed.users).map_err(|error| error.to_string()));
+        if is_refused {
+            let wait = LOGIN_WAITS.get(refused).or(LOGIN_WAITS.last()).copied().unwrap_or(RETRY_AFTER);
+            refused = refused.saturating_add(1);
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = lister.changes() => {}
+            }
+        } else {
+            refused = 0;
+            sleep(wait).await;
+        }
+    }
+}
