@@ -87,12 +87,15 @@ struct CalendarFinding {
 
 /// What a poll costs that finds nothing new.
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct PollFinding {
     requests: u64,
     octets: u64,
     milliseconds: u64,
     /// Seconds.
     interval: u64,
+    /// Seconds, while hints announce what changes.
+    hinted_interval: u64,
 }
 
 impl From<Checked> for AccountFinding {
@@ -115,6 +118,7 @@ impl From<Checked> for AccountFinding {
                 octets: checked.poll.octets,
                 milliseconds: u64::try_from(checked.poll.elapsed.as_millis()).unwrap_or(u64::MAX),
                 interval: checked.interval.as_secs(),
+                hinted_interval: checked.hinted_interval.as_secs(),
             },
             offers_push: checked.software.offers_push,
         }

@@ -55,8 +55,9 @@ fn a_restart_on_a_full_ledger_is_measured() {
 
 #[test]
 fn polls_of_many_accounts_are_measured() {
-    let figures = figures(&["poll", "--accounts", "20", "--seconds", "1"]);
+    let figures = figures(&["poll", "--accounts", "20", "--seconds", "1", "--hints"]);
     assert!(value(&figures, "first sync of all") > 0.0, "{figures:?}");
+    assert!(value(&figures, "hint to armed, p50") > 0.0, "{figures:?}");
 }
 
 #[test]

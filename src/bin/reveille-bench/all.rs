@@ -65,8 +65,10 @@ fn runs<'a>(args: &Args, folder: &'a Path) -> Vec<Run<'a>> {
             runs.push(Box::new(move |context| restart::measure(&args, folder, context)));
         }
     }
-    let args_of_poll = poll::Args { accounts: 1_000, seconds: 60 };
-    runs.push(Box::new(move |context| poll::measure(&args_of_poll, folder, context)));
+    for hints in [false, true] {
+        let args = poll::Args { accounts: 1_000, seconds: 60, hints };
+        runs.push(Box::new(move |context| poll::measure(&args, folder, context)));
+    }
     for (calendars, objects) in [(50, 20_000), (5_000, 5_000)] {
         let args = account::Args { calendars, objects, polls: 6 };
         runs.push(Box::new(move |context| account::measure(&args, folder, context)));

@@ -2,12 +2,13 @@
 //! sync of it (PROPFIND, sync-collection, calendar-multiget), made once and answered from memory, so that what is
 //! measured is the client.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -43,6 +44,17 @@ struct ServedCalendar {
     octets: AtomicU64,
     /// How many calendars the account has that the objects are in, one after the other.
     calendars: usize,
+    /// By path, the one object of a calendar that was changed.
+    changed: Mutex<HashMap<String, ServedChange>>,
+}
+
+/// An object that changes.
+#[derive(Clone, Debug)]
+struct ServedChange {
+    /// How often it has changed: its entity tag.
+    version: u32,
+    /// As XML has it.
+    text: String,
 }
 
 impl CalendarServer {
@@ -65,7 +77,8 @@ impl CalendarServer {
         let objects = texts.iter().map(|text| escaped(text)).collect();
         let listed = AtomicUsize::new(texts.len());
         let [delay, requests, octets] = std::array::from_fn(|_| AtomicU64::new(0));
-        let calendar = Arc::new(ServedCalendar { objects, listed, delay, requests, octets, calendars });
+        let changed = Mutex::default();
+        let calendar = Arc::new(ServedCalendar { objects, listed, delay, requests, octets, calendars, changed });
         let (stop, served) = (stopping.clone(), calendar.clone());
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
@@ -97,6 +110,13 @@ impl CalendarServer {
     /// The address of its account.
     pub(super) fn home(&self) -> String {
         format!("http://{}{HOME}", self.address)
+    }
+
+    /// Puts `text` into the calendar at `path`, as the one object in it that changes.
+    pub(super) fn change(&self, path: &str, text: &str) {
+        let mut changed = self.calendar.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        let version = changed.get(path).map_or(0, |object| object.version).saturating_add(1);
+        changed.insert(path.to_owned(), ServedChange { version, text: escaped(text) });
     }
 
     /// Its address; each path below it of one segment is a calendar.
@@ -184,26 +204,33 @@ fn answer(request: &BenchRequest, served: &ServedCalendar) -> (&'static str, Str
         Some(calendar) => served.share(calendar),
         None => 0..served.listed.load(Ordering::SeqCst),
     };
-    let members = || members_at(path, members.clone());
+    let changed = served.changed_at(path);
+    let token = changed.as_ref().map_or_else(|| TOKEN.to_owned(), |object| format!("{TOKEN}:{}", object.version));
+    let members =
+        || members_at(path, members.clone()) + &changed.as_ref().map(|one| one.listed(path)).unwrap_or_default();
     let body = match request.method.as_str() {
         "PROPFIND" if inside == Some("") => {
             let calendars = (0..served.calendars).filter(|_| request.is_deep);
-            calendars.fold(collection(path), |all, n| all + &calendar(&format!("{path}c{n}/")))
+            calendars.fold(collection(path), |all, n| all + &calendar(&format!("{path}c{n}/"), TOKEN))
         }
         _ if path.matches('/').count() != if inside.is_some() { 3 } else { 2 } => {
             return ("404 Not Found", String::new());
         }
-        "PROPFIND" if request.is_deep => calendar(path) + &members(),
-        "PROPFIND" => calendar(path),
+        "PROPFIND" if request.is_deep => calendar(path, &token) + &members(),
+        "PROPFIND" => calendar(path, &token),
         "REPORT" if request.body.contains("sync-collection") => {
-            // Nothing ever changes here: what has a token has everything.
-            let all = if request.body.contains(TOKEN) { String::new() } else { members() };
-            return ("207 Multi-Status", multistatus(&all, true));
+            // What has a token has everything but the object that changes.
+            let all = match (request.body.contains(TOKEN), &changed) {
+                (false, _) => members(),
+                (true, Some(object)) if !request.body.contains(&format!("{token}<")) => object.listed(path),
+                _ => String::new(),
+            };
+            return ("207 Multi-Status", multistatus(&all, Some(&token)));
         }
-        "REPORT" => multiget(&request.body, &served.objects),
+        "REPORT" => multiget(&request.body, &served.objects, changed.as_ref()),
         _ => return ("405 Method Not Allowed", String::new()),
     };
-    ("207 Multi-Status", multistatus(&body, false))
+    ("207 Multi-Status", multistatus(&body, None))
 }
 
 impl ServedCalendar {
@@ -218,18 +245,35 @@ impl ServedCalendar {
 
 const TOKEN: &str = "urn:bench:sync:one";
 
-fn multistatus(inside: &str, with_token: bool) -> String {
-    let token = if with_token { format!("<D:sync-token>{TOKEN}</D:sync-token>") } else { String::new() };
+/// The name of the object that changes.
+const CHANGED: &str = "changed.ics";
+
+impl ServedCalendar {
+    /// The object of the calendar at `path` that was changed.
+    fn changed_at(&self, path: &str) -> Option<ServedChange> {
+        self.changed.lock().unwrap_or_else(PoisonError::into_inner).get(path).cloned()
+    }
+}
+
+impl ServedChange {
+    /// As a member of the calendar at `path`.
+    fn listed(&self, path: &str) -> String {
+        member(&format!("{path}{CHANGED}"), self.version)
+    }
+}
+
+fn multistatus(inside: &str, token: Option<&str>) -> String {
+    let token = token.map(|token| format!("<D:sync-token>{token}</D:sync-token>")).unwrap_or_default();
     format!(
         "<?xml version='1.0'?><D:multistatus xmlns:D='DAV:' xmlns:C='urn:ietf:params:xml:ns:caldav'>{inside}{token}\
          </D:multistatus>"
     )
 }
 
-fn calendar(path: &str) -> String {
+fn calendar(path: &str, token: &str) -> String {
     format!(
         "<D:response><D:href>{path}</D:href><D:propstat><D:prop><D:resourcetype><D:collection/><C:calendar/>\
-         </D:resourcetype><D:displayname>bench</D:displayname><D:sync-token>{TOKEN}</D:sync-token></D:prop>\
+         </D:resourcetype><D:displayname>bench</D:displayname><D:sync-token>{token}</D:sync-token></D:prop>\
          <D:status>HTTP/1.1 200 OK</D:status></D:propstat></D:response>"
     )
 }
@@ -243,27 +287,27 @@ fn collection(path: &str) -> String {
 
 /// The objects with these numbers, as members of the calendar at `path`.
 fn members_at(path: &str, numbers: Range<usize>) -> String {
-    numbers.fold(String::new(), |mut all, n| {
-        let _ = write!(
-            all,
-            "<D:response><D:href>{path}{}</D:href><D:propstat><D:prop><D:getetag>\"1\"</D:getetag></D:prop>\
-             <D:status>HTTP/1.1 200 OK</D:status></D:propstat></D:response>",
-            file(n as u64)
-        );
-        all
-    })
+    numbers.fold(String::new(), |all, n| all + &member(&format!("{path}{}", file(n as u64)), 1))
+}
+
+fn member(href: &str, version: u32) -> String {
+    format!(
+        "<D:response><D:href>{href}</D:href><D:propstat><D:prop><D:getetag>\"{version}\"</D:getetag></D:prop>\
+         <D:status>HTTP/1.1 200 OK</D:status></D:propstat></D:response>"
+    )
 }
 
 /// The objects whose hrefs `body` lists.
-fn multiget(body: &str, objects: &[String]) -> String {
+fn multiget(body: &str, objects: &[String], changed: Option<&ServedChange>) -> String {
     let mut all = String::new();
     for href in body.split("<D:href>").skip(1).filter_map(|rest| rest.split('<').next()) {
         let number = href.rsplit('/').next().and_then(|name| name.strip_suffix(".ics"));
         let text = number.and_then(|number| number.parse().ok()).and_then(|n: usize| objects.get(n));
-        let _ = match text {
-            Some(text) => write!(
+        let changed = changed.filter(|_| href.ends_with(CHANGED)).map(|object| (&object.text, object.version));
+        let _ = match text.map(|text| (text, 1)).or(changed) {
+            Some((text, version)) => write!(
                 all,
-                "<D:response><D:href>{href}</D:href><D:propstat><D:prop><D:getetag>\"1\"</D:getetag>\
+                "<D:response><D:href>{href}</D:href><D:propstat><D:prop><D:getetag>\"{version}\"</D:getetag>\
                  <C:calendar-data>{text}</C:calendar-data></D:prop><D:status>HTTP/1.1 200 OK</D:status></D:propstat>\
                  </D:response>"
             ),

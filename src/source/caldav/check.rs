@@ -27,6 +27,7 @@ impl CaldavSource {
             software,
             poll,
             interval: self.source.kind.interval().usual,
+            hinted_interval: self.source.kind.hinted_interval().unwrap_or_default(),
             user: self.user().to_owned(),
             addresses: used,
             refused_addresses: refused,

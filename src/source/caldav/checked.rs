@@ -18,6 +18,8 @@ pub struct Checked {
     pub poll: PollCost,
     /// How often it is polled.
     pub interval: Duration,
+    /// How often while hints announce what changes.
+    pub hinted_interval: Duration,
     /// The principal's URL, where the server names one.
     pub principal: Option<String>,
     /// The user whose alarms these are.
