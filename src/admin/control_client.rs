@@ -9,7 +9,7 @@ use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixStream;
 
-use super::control::ShortPath;
+use super::socket_file::ShortPath;
 use crate::tables::address::path_segment;
 
 /// Octets of an answer.

@@ -1,4 +1,4 @@
-//! `[admin]`: what is served over HTTP, and to whom.
+//! `[admin]`: what is served over HTTP, and to whom; where Cyrus sends its event notifications.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use reqwest::Url;
 
 use crate::tables::{SecretRef, SecretSource, Section, address, secret, value};
+
+/// Every user may write: hints are names and no data.
+const SOCKET_MODE: u32 = 0o666;
 
 /// `[admin]`
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,6 +21,17 @@ pub struct AdminConfig {
     pub certificate: Option<ServerCertificate>,
     /// Where calendar servers can reach the port, with a slash at its end; none: no pushes are subscribed to.
     pub push_url: Option<Url>,
+    /// Where Cyrus sends its event notifications; none: nowhere.
+    pub cyrus_socket: Option<CyrusSocket>,
+}
+
+/// A socket that Cyrus writes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CyrusSocket {
+    /// Its file, which the daemon makes.
+    pub path: PathBuf,
+    /// The mode of that: Cyrus runs as another user.
+    pub mode: u32,
 }
 
 /// The certificate of a server.
@@ -51,8 +65,9 @@ pub(super) fn read(section: Section<'_>) -> AdminConfig {
     if push_url.is_some() && !section.has("listen") {
         section.report("push_url", "is given without listen: add the address at which pushes arrive");
     }
+    let cyrus_socket = cyrus_socket(&section);
     section.finish();
-    AdminConfig { listen, token, certificate, push_url }
+    AdminConfig { listen, token, certificate, push_url, cyrus_socket }
 }
 
 fn certificate(section: &Section<'_>) -> Option<ServerCertificate> {
@@ -64,6 +79,20 @@ fn certificate(section: &Section<'_>) -> Option<ServerCertificate> {
         _ => {}
     }
     Some(ServerCertificate { certificate: certificate?, key: SecretRef::file("key", key?) })
+}
+
+fn cyrus_socket(section: &Section<'_>) -> Option<CyrusSocket> {
+    let path = section.read("cyrus_socket", value::string).map(|written| section.path(&written));
+    let mode = section.read("cyrus_socket_mode", |value| socket_mode(&value::string(value)?));
+    if mode.is_some() && !section.has("cyrus_socket") {
+        section.report("cyrus_socket_mode", "is given without cyrus_socket: add the path of the socket");
+    }
+    Some(CyrusSocket { path: path?, mode: mode.unwrap_or(SOCKET_MODE) })
+}
+
+fn socket_mode(written: &str) -> Result<u32, String> {
+    let mode = u32::from_str_radix(written, 8).ok().filter(|mode| *mode <= 0o777 && mode & 0o600 == 0o600);
+    mode.ok_or_else(|| format!("is '{written}' and must be a mode such as 0666 or 0660"))
 }
 
 fn push_url(written: &str) -> Result<Url, String> {

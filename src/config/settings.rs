@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use super::account_origins::{AccountOrigins, AccountStamps};
-pub use super::admin::{AdminConfig, ServerCertificate};
+pub use super::admin::{AdminConfig, CyrusSocket, ServerCertificate};
 use super::alarms::{AlarmSettings, CalendarAlarms, CalendarNames, SourceAlarms};
 use super::server_users::ServerUsers;
 pub use crate::calendar::ical::object::ObjectLimits;

@@ -213,6 +213,11 @@ fn wrong_types_and_values() {
         ("[admin]\nlisten = '0.0.0.0:9464'", "2: [admin]: listen can be reached from other machines, and no token"),
         ("[admin]\ntoken_file = 'token'", "1: [admin]: listen is missing"),
         ("[admin]\nlisten = '127.0.0.1:1'\npush_url = 'http://h/'", "3: [admin]: push_url must begin with https://"),
+        ("[admin]\ncyrus_socket_mode = '0660'", "2: [admin]: cyrus_socket_mode is given without cyrus_socket"),
+        (
+            "[admin]\ncyrus_socket = 's'\ncyrus_socket_mode = '0066'",
+            "3: [admin]: cyrus_socket_mode is '0066' and must be",
+        ),
         ("[admin]\nlisten = '127.0.0.1:1'\ncertificate = 'x'", "3: [admin]: certificate is given without its key"),
         (
             "[[source]]\nkind='caldav'\nurl='https://h/'\nhinted_poll_interval='5s'",

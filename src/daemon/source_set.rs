@@ -15,7 +15,7 @@ use super::assemble::reader_zones;
 use super::source_parts::SourceParts;
 use super::source_runner::SourceRunner;
 use super::user_listing;
-use crate::config::{AccountProblem, AccountStamps, Config, ConfigError, SourceConfig};
+use crate::config::{AccountProblem, AccountStamps, Config, ConfigError, SourceConfig, SourceKind};
 use crate::firing::StartupGate;
 use crate::hints::HintRegistry;
 
@@ -136,7 +136,9 @@ impl SourceSet {
 
     fn start(&mut self, settings: &SourceConfig, runner: SourceRunner, first: impl FnOnce() + Send + 'static) {
         let (stop, stopped) = oneshot::channel();
-        let runner = runner.with_hints(self.hints.register(&settings.name, settings.user.as_deref()));
+        // What tells of a user's calendars is a calendar server: a feed or a folder of the user has not changed.
+        let user = settings.user.as_deref().filter(|_| matches!(settings.kind, SourceKind::Caldav(_)));
+        let runner = runner.with_hints(self.hints.register(&settings.name, user));
         let mut runner = runner.receiving_pushes(self.parts.push.as_ref());
         let ingest = self.parts.ingest.clone();
         let (ending, ended) = oneshot::channel::<()>();

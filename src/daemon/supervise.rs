@@ -15,7 +15,7 @@ use super::source_set::{ReadConfig, SourceSet};
 use super::tasks::{Stage, SyncThreads, TaskGroup};
 use crate::admin::{self, AdminGuard, ControlSocket, Router, TlsFiles};
 use crate::clock::Clock;
-use crate::config::{AdminConfig, Config, ServerCertificate};
+use crate::config::{AdminConfig, Config, CyrusSocket, ServerCertificate};
 use crate::delivery::deadline::SendDeadline;
 use crate::firing::{StartupGate, Tick, WallTimer};
 use crate::hints::HintRegistry;
@@ -66,6 +66,7 @@ pub async fn run(config: Config, clock: Clock, read_config: ReadConfig) -> anyho
     let mut tasks = TaskGroup::new(sync_threads.handle());
     let start_timeout = open_in_time(startup_gate.clone());
     start_admin(&config.admin, admin_routes(&config.admin, &hints, &parts), &mut tasks);
+    start_cyrus_socket(&config.admin, &hints, &mut tasks);
     let sources = SourceSet::new(parts, hints.clone());
     start_control(&config, &hints, &mut tasks);
     let pruner = HistoryPruner::new(&config, ledger.clone(), clock);
@@ -121,6 +122,16 @@ fn start_admin(config: &AdminConfig, routes: Router, tasks: &mut TaskGroup) {
     let Some(listen) = config.listen else { return };
     let tls = config.certificate.clone().map(|ServerCertificate { certificate, key }| TlsFiles::new(certificate, key));
     let serving = admin::serve_port(listen, tls, routes, tasks.stopping(Stage::Sync));
+    tasks.start(Stage::Sync, async move {
+        serving.await;
+        Ok(())
+    });
+}
+
+/// Receives the event notifications of Cyrus, if it is to.
+fn start_cyrus_socket(config: &AdminConfig, hints: &HintRegistry, tasks: &mut TaskGroup) {
+    let Some(CyrusSocket { path, mode }) = config.cyrus_socket.clone() else { return };
+    let serving = admin::serve_cyrus_socket(path, mode, hints.clone(), tasks.stopping(Stage::Sync));
     tasks.start(Stage::Sync, async move {
         serving.await;
         Ok(())

@@ -7,7 +7,7 @@
 mod error;
 mod receiver;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -39,6 +39,8 @@ pub struct HintRegistry(Arc<Mutex<Registered>>);
 struct Registered {
     /// By name.
     sources: BTreeMap<String, RegisteredSource>,
+    /// The names of the sources of a user, by the user's name in lower case and without its domain.
+    users: HashMap<String, BTreeSet<String>>,
     /// When a hint has last named all users of a source, by its name.
     many: HashMap<String, Instant>,
 }
@@ -55,17 +57,23 @@ impl HintRegistry {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on hints can name the source `name`, which is that of `user`; the receiver that is returned gets them.
+    /// From now on hints can name the source `name`, and `user` if it is to be synced for hints that name that user;
+    /// the receiver that is returned gets them.
     pub fn register(&self, name: &str, user: Option<&str>) -> HintReceiver {
         let receiver = HintReceiver::default();
         let source = RegisteredSource { user: user.map(str::to_owned), receiver: receiver.clone() };
-        self.registered().sources.insert(name.to_owned(), source);
+        let mut registered = self.registered();
+        registered.remove(name);
+        if let Some(user) = user {
+            registered.users.entry(UserName::of(user).local).or_default().insert(name.to_owned());
+        }
+        registered.sources.insert(name.to_owned(), source);
         receiver
     }
 
     /// From now on no hint can name the source `name`.
     pub fn unregister(&self, name: &str) {
-        self.registered().sources.remove(name);
+        self.registered().remove(name);
     }
 
     /// Passes a hint on to the sources that it names. Returns how many those are.
@@ -88,11 +96,16 @@ impl HintRegistry {
         allowed.into_iter().collect::<Result<Vec<()>, HintError>>().map(|all| all.len())
     }
 
-    /// Passes a hint on to the sources of `user`. Returns how many those are.
+    /// Passes a hint on to the sources of `user`, whose name may have a domain or lack it, as that of the source may:
+    /// `mary` and `mary@example.org` are taken for the same. Returns how many sources those are.
     pub fn hint_user(&self, user: &str) -> usize {
         let registered = self.registered();
-        let of_user = |source: &&RegisteredSource| source.user.as_deref() == Some(user);
-        registered.sources.values().filter(of_user).map(|source| source.receiver.hint()).count()
+        let user = UserName::of(user);
+        let names = registered.users.get(&user.local).into_iter().flatten();
+        let sources = names.filter_map(|name| registered.sources.get(name));
+        let is_theirs =
+            |source: &&RegisteredSource| source.user.as_deref().is_some_and(|other| user.may_be(&UserName::of(other)));
+        sources.filter(is_theirs).map(|source| source.receiver.hint()).count()
     }
 
     /// Has the sources that `target` names synced now, at the wish of an administrator. Returns the name of each, with
@@ -108,7 +121,45 @@ impl HintRegistry {
     }
 }
 
+/// The name of a user, in lower case.
+#[derive(Debug)]
+struct UserName {
+    local: String,
+    domain: Option<String>,
+}
+
+impl UserName {
+    fn of(name: &str) -> UserName {
+        let name = name.to_lowercase();
+        match name.rsplit_once('@') {
+            Some((local, domain)) => UserName { local: local.to_owned(), domain: Some(domain.to_owned()) },
+            None => UserName { local: name, domain: None },
+        }
+    }
+
+    /// Whether both may be names of one user.
+    fn may_be(&self, other: &UserName) -> bool {
+        let is_one_domain = match (&self.domain, &other.domain) {
+            (Some(one), Some(other)) => one == other,
+            _ => true,
+        };
+        self.local == other.local && is_one_domain
+    }
+}
+
 impl Registered {
+    fn remove(&mut self, name: &str) {
+        let removed = self.sources.remove(name);
+        let Some(user) = removed.and_then(|source| source.user) else { return };
+        let local = UserName::of(&user).local;
+        if let Some(names) = self.users.get_mut(&local) {
+            names.remove(name);
+            if names.is_empty() {
+                self.users.remove(&local);
+            }
+        }
+    }
+
     /// The sources that `target` names; whether it means all users of one.
     fn named(&self, target: HintTarget<'_>) -> (Vec<(String, HintReceiver)>, bool) {
         let one = |name: &str| Some((name.to_owned(), self.sources.get(name)?.receiver.clone()));
@@ -177,9 +228,21 @@ mod tests {
         assert_eq!(woken("all", Some("/dav/marya/")), [""; 0]);
         assert_eq!(woken("al", None), [""; 0]);
         assert_eq!(woken("all", None), ["all:bob", "all:mary", "all:mary@example.org"]);
-        assert_eq!(registry.hint_user("mary"), 1);
-        assert_eq!(hinted(&receivers), ["all:mary"]);
+        let of_user = |user| {
+            let count = registry.hint_user(user);
+            let names = hinted(&receivers);
+            assert_eq!(names.len(), count);
+            names
+        };
+        assert_eq!(of_user("mary"), ["all:mary", "all:mary@example.org"]);
+        assert_eq!(of_user("Mary@Example.org"), ["all:mary", "all:mary@example.org"]);
+        assert_eq!(of_user("mary@example.com"), ["all:mary"]);
+        assert_eq!(of_user("bob@example.org"), ["all:bob"]);
+        assert_eq!(of_user("ann"), [""; 0]);
         registry.unregister("all:bob");
+        assert_eq!(of_user("bob"), [""; 0]);
+        registry.unregister("all:mary");
+        assert_eq!(of_user("mary"), ["all:mary@example.org"]);
         assert_eq!(registry.hint(target("all", Some("bob"))), Err(HintError::Unknown));
     }
 

@@ -4,11 +4,13 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixDatagram as StdUnixDatagram;
 use std::path::Path;
 use std::process::{Command, Output};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::daemon::Daemon;
+use crate::debian::{CYRUS, PASSWORD};
 use crate::http::Http;
 use crate::rehearsal::event;
 use crate::servers::{Radicale, free_port};
@@ -199,4 +201,47 @@ fn without_a_token_programs_of_this_machine_may_send_hints_and_pages_may_not() {
         assert_eq!(told, status, "{headers}: {answer}");
     }
     assert!(daemon.stop(SOON).success());
+}
+
+/// Cyrus tells of each change, by its event notifications. Its user writes to the socket, who is not the daemon's.
+#[test]
+fn cyrus_tells_of_a_change_and_whose_it_is() {
+    let (Some(mary), Some(bob), Some(server)) = (CYRUS.account(), CYRUS.account(), CYRUS.server()) else { return };
+    let users = [&mary, &bob].map(|account| account.login.unwrap().0);
+    let socket = Path::new(&server.printed("sasldb")).with_file_name("notify");
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("password"), PASSWORD).unwrap();
+    fs::set_permissions(folder.path().join("password"), fs::Permissions::from_mode(0o600)).unwrap();
+    let text = format!(
+        "[ledger]\nurl = 'sqlite:ledger.db'\n[[source]]\nkind = 'caldav'\nname = 'all'\n\
+         url = '{}dav/calendars/user/{{user}}/'\nusers = ['{}', '{}']\nusername = '{{user}}'\n\
+         password_file = 'password'\npoll_interval = '1h'\n[[sink]]\nkind = 'stdout'\n[admin]\ncyrus_socket = '{}'\n",
+        server.url(),
+        users[0],
+        users[1],
+        socket.display()
+    );
+    fs::write(folder.path().join("reveille.toml"), text).unwrap();
+    let mut daemon = Daemon::start(folder.path(), &["run", "-v", "--config", "reveille.toml"]);
+    let logged = |wanted: &str| {
+        while !daemon.log.text().contains(wanted) {
+            assert!(daemon.log.find(SOON, |_| true).is_some(), "{wanted}\n{}", daemon.log.text());
+        }
+    };
+    let synced = |user: &str, changes: usize| format!("source.name=\"all:{user}\" calendars=2 changes={changes}");
+    users.iter().for_each(|user| logged(&synced(user, 0)));
+    logged("event notifications of Cyrus are received");
+    StdUnixDatagram::unbound().unwrap().send_to(b"nonsense", &socket).unwrap();
+    logged("gets what is no event notification");
+    let began = Instant::now();
+    mary.put("a.ics", &event("a", "20990101T120000Z", "Rounds"));
+    logged(&synced(users[0], 1));
+    println!("PUT to armed: {} ms", began.elapsed().as_millis());
+    bob.put("b.ics", &event("b", "20990101T120000Z", "Rounds"));
+    logged(&synced(users[1], 1));
+    let named = daemon.log.all().into_iter().filter(|line| line.contains("a calendar has changed")).collect::<Vec<_>>();
+    let (first, second) = (named.first().unwrap(), named.last().unwrap());
+    assert!(first.contains(users[0]) && second.contains(users[1]), "{named:?}");
+    assert!(daemon.stop(SOON).success());
+    assert!(!socket.exists());
 }

@@ -1,7 +1,8 @@
 """Cyrus IMAP from Debian's packages: cyrus.py PORT IMAP_PORT USERS PASSWORD PROXY_PORT
 
 The users are user0, user1 and so on; the home of each is /dav/calendars/user/USER/. On the last port the administrator
-'cyrus' may act for any user, as on a server behind a Murder, where only that is allowed; accounts are not made there.
+'cyrus' may act for any user, as on a server behind a Murder, where only that is allowed; accounts are not made there. Event
+notifications go to the socket "notify" beside the file that it prints the path of, if somebody listens there.
 """
 
 import imaplib
@@ -35,6 +36,8 @@ sasl_mech_list: PLAIN
 syslog_prefix: cyrus
 unixhierarchysep: yes
 virtdomains: off
+event_notifier: log
+event_groups: message mailbox access
 """,
 )
 with open(settings, encoding="utf-8") as file:
