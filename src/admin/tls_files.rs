@@ -37,6 +37,14 @@ impl TlsFiles {
         TlsFiles { certificate, key, read: Mutex::default() }
     }
 
+    /// Whether both files can be used as they are now.
+    ///
+    /// # Errors
+    /// A sentence, when they cannot.
+    pub fn check(&self) -> Result<(), String> {
+        self.open().map(|_| ())
+    }
+
     /// What accepts connections with the certificate as it is now. That it cannot be used is logged once.
     ///
     /// # Errors

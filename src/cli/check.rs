@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 
+use super::admin_check;
 use super::common::{block_on, length, sink_context};
 use super::inventory::{Inventory, SettingsWarning};
 use super::rights::{self, DaemonUser, Lacking};
@@ -176,6 +177,8 @@ async fn check(config: &Config, offline: bool, clock: &Clock) -> anyhow::Result<
     findings.extend(of_settings("calendarUser", inventory.warnings(config)));
     findings.extend(of_settings("sink", inventory.unmatched(config)));
     findings.extend(of_sinks(config, offline, clock).await?);
+    let of_admin = admin_check::findings(&config.admin).await.into_iter();
+    findings.extend(of_admin.map(|(name, found)| finding("admin", name, "", found)));
     findings.extend(rights(config));
     findings.extend(routing::untaken(&config.sinks).into_iter().map(|(sink, found)| warning("sink", &sink, found)));
     Ok(findings)

@@ -3,6 +3,7 @@
 
 pub mod printer;
 
+mod admin_check;
 mod alarms;
 mod backup;
 mod calendars;

@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use crate::access::{self, Denied, Need, User, denied, folder_of};
-use crate::config::{Config, SourceKind};
+use crate::config::{AdminConfig, Config, SourceKind};
 use crate::ledger;
 
 /// The user that packaging/reveille.service names.
@@ -54,7 +54,7 @@ impl DaemonUser {
 /// A right that a user lacks.
 #[derive(Debug)]
 pub(super) struct Lacking {
-    /// `configuration`, `ledger`, `source` or `sink`.
+    /// `configuration`, `ledger`, `source`, `sink` or `admin`.
     pub(super) what: &'static str,
     /// The name of that; empty for the configuration.
     pub(super) name: String,
@@ -94,7 +94,23 @@ pub(super) fn lacking(config: &Config, user: &User) -> Vec<Lacking> {
         let sentence = sink.settings.denied(user);
         lacking.extend(sentence.map(|sentence| Lacking { what: "sink", name: sink.name.clone(), sentence }));
     }
+    let sentence = of_admin(&config.admin, user);
+    lacking.extend(sentence.map(|sentence| Lacking { what: "admin", name: String::new(), sentence }));
     lacking
+}
+
+/// What `user` may not read of the token and the certificate, or where it may not make the socket.
+fn of_admin(admin: &AdminConfig, user: &User) -> Option<String> {
+    let of_token = access::lacking_secrets(user, admin.token.as_ref().and_then(|token| token.path()), None);
+    let of_certificate = || {
+        let shown = admin.certificate.as_ref()?;
+        access::lacking_secrets(user, shown.key.path(), Some(&shown.certificate))
+    };
+    let of_socket = || {
+        let folder = folder_of(&admin.cyrus_socket.as_ref()?.path);
+        access::lacking(user, folder, Need::Create, false)
+    };
+    of_token.or_else(of_certificate).or_else(of_socket)
 }
 
 /// As root: sees to it that the file of a sink at `path` is one that the daemon can append to, before root writes to

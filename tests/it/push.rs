@@ -3,7 +3,14 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
+
+use reveille::clock::Clock;
+use reveille::hints::HintRegistry;
+use reveille::push::{PushError, PushReceiver};
+use reveille::source::SyncSource as _;
+use reveille::time::UtcMillis;
 
 use crate::daemon::Daemon;
 use crate::http::Http;
@@ -12,6 +19,7 @@ use crate::rehearsal::event;
 use crate::scripted::{Reply, Scripted};
 use crate::servers::{Xandikos, certificates, free_port};
 use crate::venv::Venv;
+use crate::watch::{Watch, settings};
 
 /// Longer than anything takes, even on a busy machine.
 const SOON: Duration = Duration::from_secs(60);
@@ -59,6 +67,60 @@ fn xandikos_pushes_and_a_change_is_armed_at_once() {
     assert!(daemon.stop(SOON).success());
 }
 
+/// What a server answers that offers pushes of its calendar /cal/work/ and answers `registered` to a registration.
+fn pushing(registered: impl Fn() -> Reply + Send + 'static) -> Scripted {
+    Scripted::start(move |asked| {
+        let props = |inside: &str| {
+            Reply::multistatus(&format!(
+                "<D:response><D:href>/cal/work/</D:href><D:propstat><D:prop>{inside}</D:prop><D:status>HTTP/1.1 200 \
+                 OK</D:status></D:propstat></D:response>"
+            ))
+        };
+        let calendar = "<D:resourcetype><D:collection/><C:calendar xmlns:C=\"urn:ietf:params:xml:ns:caldav\"/>\
+            </D:resourcetype><S:getctag xmlns:S=\"http://calendarserver.org/ns/\">1</S:getctag>";
+        match asked.method.as_str() {
+            "POST" => registered(),
+            "PROPFIND" if asked.body.contains("webdav-push") => {
+                props("<P:transports xmlns:P=\"https://bitfire.at/webdav-push\"><P:web-push/></P:transports>")
+            }
+            "PROPFIND" => props(calendar),
+            _ => Reply::multistatus(""),
+        }
+    })
+}
+
+/// A subscription is renewed when half of its time is over, keeps its address, to which a push without a signature may
+/// be sent, and is ended with its source.
+#[test]
+fn a_subscription_is_renewed_in_time_and_ended_with_its_source() {
+    let expires = "Tue, 10 Mar 2026 14:00:00 GMT";
+    let server = pushing(move || Reply::status(201).header("Location", "/push/1").header("Expires", expires));
+    let clock = Clock::manual(UtcMillis::parse("2026-03-10T12:00:00Z").unwrap());
+    let (source, settings) = settings(&format!("{}cal/work/", server.url), None);
+    let mut watch = Watch::at(&source, &settings, clock.clone());
+    let receiver = PushReceiver::new("https://reveille.example.org/".parse().unwrap());
+    let hints = HintRegistry::default().register("home", None);
+    watch.source.receive_pushes(receiver.clone(), hints.clone());
+    let mut registered = |at: &str| {
+        clock.set(UtcMillis::parse(&format!("2026-03-10T{at}:00Z")).unwrap());
+        watch.runtime.block_on(watch.source.sync(&watch.kept)).unwrap();
+        let register = server.asked().into_iter().find(|asked| asked.method == "POST")?;
+        let address = register.body.split_once("<P:push-resource>").unwrap().1;
+        Some(address.split('<').next().unwrap().to_owned())
+    };
+    let address = registered("12:00").unwrap();
+    assert_eq!(registered("12:59"), None);
+    assert_eq!(registered("13:01").as_ref(), Some(&address));
+    let secret = address.rsplit('/').next().unwrap();
+    hints.take();
+    watch.runtime.block_on(async { receiver.receive(secret, None, UtcMillis(0)) }).unwrap();
+    assert!(hints.take().is_hinted);
+    watch.runtime.block_on(watch.source.end_subscriptions());
+    assert_eq!(server.lines(), ["DELETE /push/1"]);
+    let late = watch.runtime.block_on(async { receiver.receive(secret, None, UtcMillis(0)) });
+    assert_eq!(late, Err(PushError::Gone));
+}
+
 /// RustiCal's dialect: pushes without a signature. The subscription is made with what it asks for, and one that is
 /// refused is logged once.
 #[test]
@@ -67,25 +129,10 @@ fn a_server_that_does_not_sign_pushes_is_subscribed_to_and_one_that_refuses_is_p
     for refuses in [false, true] {
         let folder = tempfile::tempdir().unwrap();
         certificates(venv, folder.path());
-        let server = Scripted::start(move |asked| {
-            let props = |inside: &str| {
-                Reply::multistatus(&format!(
-                    "<D:response><D:href>/cal/work/</D:href><D:propstat><D:prop>{inside}</D:prop><D:status>HTTP/1.1 200 \
-                     OK</D:status></D:propstat></D:response>"
-                ))
-            };
-            let calendar = "<D:resourcetype><D:collection/><C:calendar xmlns:C=\"urn:ietf:params:xml:ns:caldav\"/>\
-                </D:resourcetype><S:getctag xmlns:S=\"http://calendarserver.org/ns/\">1</S:getctag>";
-            match asked.method.as_str() {
-                "POST" if refuses => Reply::status(403),
-                "POST" => Reply::status(201).header("Location", "/push/1"),
-                "PROPFIND" if asked.body.contains("webdav-push") => {
-                    props("<P:transports xmlns:P=\"https://bitfire.at/webdav-push\"><P:web-push/></P:transports>")
-                }
-                "PROPFIND" => props(calendar),
-                _ => Reply::multistatus(""),
-            }
-        });
+        let server =
+            pushing(
+                move || if refuses { Reply::status(403) } else { Reply::status(201).header("Location", "/push/1") },
+            );
         let mut daemon = start(folder.path(), &format!("{}cal/work/", server.url));
         let wanted = if refuses { "cannot be subscribed to" } else { "subscribed to pushes of the server" };
         logged(&daemon.log, wanted);
@@ -97,5 +144,15 @@ fn a_server_that_does_not_sign_pushes_is_subscribed_to_and_one_that_refuses_is_p
             assert!(register.body.contains(wanted), "{wanted}: {}", register.body);
         }
         assert!(daemon.stop(SOON).success());
+        let checked = |ok: bool| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_reveille"));
+            command.args(["check", "--offline", "--json", "--config", "reveille.toml"]).current_dir(folder.path());
+            let told = String::from_utf8(command.env_remove("REVEILLE_CONFIG").output().unwrap().stdout).unwrap();
+            let wanted = format!("\"what\":\"admin\",\"name\":\"certificate\",\"kind\":\"\",\"ok\":{ok}");
+            assert!(told.contains(&wanted), "{told}");
+        };
+        checked(true);
+        fs::write(folder.path().join("server.key"), "no key").unwrap();
+        checked(false);
     }
 }

@@ -184,7 +184,8 @@ fn check_as_root_says_what_the_user_of_the_daemon_may_not() {
     let configured = fs::read_to_string(&configuration).unwrap();
     let mail = "[[sink]]\nkind = \"email\"\nname = \"mail\"\nurl = \"smtps://mary@127.0.0.1:1\"\npassword_file = \"secret\"\n\
                 from = \"a@example.org\"\n";
-    fs::write(&configuration, format!("{configured}{mail}")).unwrap();
+    let admin = "[admin]\nlisten = \"127.0.0.1:1\"\ntoken_file = \"secret\"\n";
+    fs::write(&configuration, format!("{configured}{mail}{admin}")).unwrap();
     let secret = stage.path().join("secret");
     fs::write(&secret, "secret").unwrap();
     mode(&secret, 0o600);
@@ -219,6 +220,9 @@ fn check_as_root_says_what_the_user_of_the_daemon_may_not() {
         ),
         format!(
             "sink mail: the user '{nobody}' may not read {secret} (owner root, group root, mode 0600): chown {nobody} {secret}"
+        ),
+        format!(
+            "admin: the user '{nobody}' may not read {secret} (owner root, group root, mode 0600): chown {nobody} {secret}"
         ),
     ];
     assert_eq!(found, expected.map(|sentence| (false, sentence)));
