@@ -74,6 +74,8 @@ pub enum Need {
     List,
     /// To enter a folder on the way to something.
     Enter,
+    /// To run a program.
+    Execute,
 }
 
 impl Need {
@@ -84,7 +86,7 @@ impl Need {
             Need::Write => 2,
             Need::Create => 3,
             Need::List => 5,
-            Need::Enter => 1,
+            Need::Enter | Need::Execute => 1,
         }
     }
 }
@@ -116,6 +118,7 @@ impl fmt::Display for Denied {
             Need::Create => "make files in",
             Need::List => "list",
             Need::Enter => "enter",
+            Need::Execute => "run",
         };
         let path = path.display();
         write!(f, "the user '{}' may not {what} {path} (owner {owner}, group {group}, mode {mode:04o})", user.name)
@@ -137,7 +140,7 @@ impl Denied {
             Need::Write => "rw",
             Need::Create => "rwx",
             Need::List => "rx",
-            Need::Enter => "x",
+            Need::Enter | Need::Execute => "x",
         };
         if self.is_own {
             format!("chmod u+{letters} {path}")

@@ -5,7 +5,7 @@
 //! * [`Section`]: a table; [`Diagnostics`]: what was found wrong.
 //! * [`value`], [`address`], [`names`]: single values.
 //! * [`secret`]: the keys that say where a secret is; [`SecretRef`]: reading it there; [`SecretCommand`]: running what
-//!   prints it; [`Credentials`]: how a client logs in.
+//!   prints it; [`ProcessGroup`]: ending what was run; [`Credentials`]: how a client logs in.
 
 pub mod address;
 mod credentials;
@@ -19,6 +19,6 @@ pub mod value;
 
 pub use credentials::{ClientCertificate, Credentials, OAuth2Settings, PasswordScheme, SecretSource};
 pub use error::{ConfigError, Problem};
-pub use secret_command::SecretCommand;
+pub use secret_command::{ProcessGroup, SecretCommand};
 pub use secret_ref::{FileStamp, MAX_SECRET, Secret, SecretError, SecretRef};
 pub use section::{Diagnostics, Replacement, Section, kind_of, nearest};

@@ -123,10 +123,6 @@ pub fn read_source(section: &Section<'_>, keys: &Keys) -> Option<SecretSource> {
         section.report(keys.command, &sentence);
     }
     let (program, arguments) = section.read(keys.command, value::command)?;
-    // A bare name is looked for in the folders of $PATH.
-    let program = match program.contains('/') {
-        true => section.path(&program).to_string_lossy().into_owned(),
-        false => program,
-    };
+    let program = section.program(&program);
     Some(SecretSource::Printed(SecretCommand::new(keys.command, program, arguments)))
 }

@@ -4,7 +4,7 @@
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::Semaphore;
@@ -124,26 +124,50 @@ async fn more(pipe: &mut ChildStdout, printed: &mut Vec<u8>, is_whole: bool) -> 
     Ok(length > 0)
 }
 
-/// The processes of a command, which are stopped together unless it ends by itself.
-struct ProcessGroup(Option<Pid>);
+/// The processes of a command that leads a group of its own. They are killed together when this is dropped, unless the
+/// command has ended by itself.
+#[derive(Debug)]
+pub struct ProcessGroup(Option<Pid>);
 
 impl ProcessGroup {
-    fn of(child: &Child) -> ProcessGroup {
+    /// The group that `child` leads.
+    pub fn of(child: &Child) -> ProcessGroup {
         let id = child.id().and_then(|id| i32::try_from(id).ok());
         ProcessGroup(id.and_then(Pid::from_raw))
     }
 
-    fn ended(&mut self) {
+    /// Notes that the command has ended and was waited for: its number may be another's from now on.
+    pub fn ended(&mut self) {
         self.0 = None;
+    }
+
+    /// Asks all of its processes to end (SIGTERM).
+    pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Kills all of its processes.
+    pub fn kill(&self) {
+        self.signal(Signal::KILL);
+    }
+
+    /// Whether the command has ended, which is not waited for.
+    pub fn has_leader_exited(&self) -> bool {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+        self.0.is_none_or(|leader| !matches!(waitid(WaitId::Pid(leader), options), Ok(None)))
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(group) = self.0 {
+            // It may have ended at this moment.
+            let _ = kill_process_group(group, signal);
+        }
     }
 }
 
 impl Drop for ProcessGroup {
     fn drop(&mut self) {
-        if let Some(group) = self.0 {
-            // It may have ended at this moment.
-            let _ = kill_process_group(group, Signal::KILL);
-        }
+        self.kill();
     }
 }
 

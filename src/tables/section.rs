@@ -229,6 +229,15 @@ impl<'a> Section<'a> {
         self.diagnostics.file.parent().unwrap_or(Path::new("")).join(written)
     }
 
+    /// The program that is written as `written`: a path that is relative is relative to the folder of the file, and a
+    /// bare name is looked for in the folders of `PATH`.
+    pub fn program(&self, written: &str) -> String {
+        match written.contains('/') {
+            true => self.path(written).to_string_lossy().into_owned(),
+            false => written.to_owned(),
+        }
+    }
+
     /// From now on sentences call it by its name: `source 'mary'`.
     pub fn set_name(&mut self, name: &str) {
         self.title = format!("{} '{name}'", self.path);

@@ -475,6 +475,11 @@ fn a_test_alarm_goes_through_a_sink_and_past_the_ledger() {
     assert_eq!(alarms.last().unwrap()["summary"], "Test of reveille");
     assert_eq!(json(stage.path(), &["firings"]).len(), 1, "nothing is recorded");
     fails(stage.path(), &["test-sink", "alarm"], 1, "error: there is no sink 'alarm'; there are: alarms\n");
+    let ring = "[[sink]]\nkind = 'command'\nname = 'ring'\nargv = ['sh', '-c', 'cat >rung; exit 3']\n";
+    fs::write(stage.path().join("ring.toml"), ring).unwrap();
+    let rung = say(stage.path(), &["test-sink", "ring", "--config", "ring.toml"]);
+    assert!(rung.status == 1 && rung.err.contains("sh failed (exit status: 3)"), "{rung:?}");
+    assert!(fs::read_to_string(stage.path().join("rung")).unwrap().starts_with("{\"event\":\"CalendarAlarm\""));
     let text =
         "[[sink]]\nkind = \"email\"\nname = \"mail\"\nurl = \"smtp+plain://127.0.0.1:1\"\nfrom = \"a@example.org\"\n";
     fs::write(stage.path().join("mail.toml"), text).unwrap();

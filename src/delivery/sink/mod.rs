@@ -5,9 +5,12 @@
 //! * [`SinkDriver`]: the kind's way of sending, made by [`SinkSettings::open`].
 //! * [`Transport`]: what a worker sends through, a [`any_sink::Sink`] or what a test puts in its place.
 //! * [`registry`] lists the kinds, and reads them from the configuration; each has a folder or a file here: `stdout`,
-//!   `file`, `cyrus_notify`, [`email`]. `ndjson` is what those that write lines share.
+//!   `file`, `cyrus_notify`, [`email`], `command`. `ndjson` is what those that write lines share, `concurrent` what
+//!   those share that send one message for each delivery.
 
 pub mod any_sink;
+mod command;
+mod concurrent;
 mod cyrus_notify;
 pub mod email;
 mod file;

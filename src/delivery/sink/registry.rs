@@ -6,13 +6,13 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::stdout::StdoutSettings;
-use super::{SinkConfig, SinkKind, cyrus_notify, email, file, stdout};
+use super::{SinkConfig, SinkKind, command, cyrus_notify, email, file, stdout};
 use crate::tables::{Section, names, value};
 
 /// All kinds.
-const KINDS: &[&SinkKind] = &[&stdout::KIND, &file::KIND, &cyrus_notify::KIND, &email::KIND];
+const KINDS: &[&SinkKind] = &[&stdout::KIND, &file::KIND, &cyrus_notify::KIND, &email::KIND, &command::KIND];
 /// Kinds that do not exist yet.
-const NOT_BUILT: [&str; 2] = ["webhook", "command"];
+const NOT_BUILT: [&str; 1] = ["webhook"];
 
 const ACTIONS: [(&str, &str); 3] = [("display", "display"), ("email", "email"), ("audio", "audio")];
 
