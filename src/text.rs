@@ -80,6 +80,15 @@ pub fn base64url(octets: &[u8]) -> String {
     text
 }
 
+/// `octets` in base64, with padding (RFC 4648, 4).
+pub fn base64(octets: &[u8]) -> String {
+    let mut text = base64url(octets).replace('-', "+").replace('_', "/");
+    while !text.len().is_multiple_of(4) {
+        text.push('=');
+    }
+    text
+}
+
 /// What follows `mailto:`, in upper or lower case, at the beginning of `text` (RFC 6068); `None` if it does not begin
 /// with that.
 pub fn strip_mailto(text: &str) -> Option<&str> {

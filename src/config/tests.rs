@@ -48,9 +48,9 @@ fn the_example_loads() {
     let config = load(Some(&file), &Overrides::default(), &nothing).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(config.ledger, Path::new("/var/lib/reveille/ledger.db"));
     assert_eq!(config.sources.len(), 3);
-    assert_eq!(config.sinks.len(), 5);
+    assert_eq!(config.sinks.len(), 6);
     let names: Vec<_> = config.sinks.iter().map(|sink| sink.name.as_str()).collect();
-    assert_eq!(names, ["stdout", "file", "cyrus-notify", "email", "command"]);
+    assert_eq!(names, ["stdout", "file", "cyrus-notify", "email", "command", "webhook"]);
 }
 
 #[test]
@@ -133,6 +133,7 @@ fn the_example_shows_every_key() {
         include_str!("../delivery/sink/file.rs"),
         include_str!("../delivery/sink/cyrus_notify.rs"),
         include_str!("../delivery/sink/command.rs"),
+        include_str!("../delivery/sink/webhook/settings.rs"),
         include_str!("../delivery/sink/email/settings.rs"),
     ];
     let mut keys: Vec<&str> = ["password_file", "password_env", "password_credential", "token_file"].to_vec();
@@ -224,7 +225,13 @@ fn wrong_types_and_values() {
             "[[source]]\nkind='caldav'\nurl='https://h/'\nhinted_poll_interval='5s'",
             "4: source 1: hinted_poll_interval is shorter than poll_interval",
         ),
-        ("[[sink]]\nkind = 'webhook'\nurl = 'x'", "2: sink 1: kind is 'webhook', which is not built yet"),
+        (
+            "[[sink]]\nkind = 'pager'",
+            "2: sink 1: kind is 'pager' and must be one of stdout, file, cyrus-notify, email, command, webhook; the nearest",
+        ),
+        ("[[sink]]\nkind = 'webhook'\nurl = 'http://h/'", "3: sink 1: url is without encryption"),
+        ("[[sink]]\nkind = 'webhook'\nurl = 'https://10.1.2.3/'", "3: sink 1: url names a private address"),
+        ("[[sink]]\nkind = 'webhook'\nurl = 'https://h/'\nsecret = 'x'", "4: sink 1: secret must not be in this file"),
         ("[[sink]]\nkind = 'command'\nargv = 'x'", "3: sink 1: argv is a text and must be a list of the program"),
         ("[[sink]]\nkind = 'command'", "1: sink 1: argv is missing"),
         ("[[source]]\nkind='caldav'\nurl='https://h/'\ndefault_alarms='yes'", "4: source 1: default_alarms"),

@@ -51,6 +51,8 @@ pub struct HttpClient {
     silence: Silence,
     limits: HttpLimits,
     host: Arc<Host>,
+    /// Whether a request waits for a server that is busy.
+    waits: bool,
     sent: AtomicU64,
     answers: AtomicU64,
     received: AtomicU64,
@@ -93,6 +95,7 @@ impl HttpClient {
             transport: None,
             limits,
             host: Arc::default(),
+            waits: true,
             sent: AtomicU64::new(0),
             answers: AtomicU64::new(0),
             received: AtomicU64::new(0),
@@ -109,6 +112,20 @@ impl HttpClient {
     #[must_use]
     pub fn on(self, host: Arc<Host>) -> HttpClient {
         HttpClient { host, ..self }
+    }
+
+    /// This client, whose requests do not wait for a server that is busy: its answer that it is so is the response.
+    #[must_use]
+    pub fn without_waiting(self) -> HttpClient {
+        HttpClient { waits: false, ..self }
+    }
+
+    /// This client, which connects to public addresses only. Names are checked after they are resolved; whether the URL
+    /// has an address in the place of a name is checked by whoever makes it. No proxy is used, which would resolve
+    /// names.
+    #[must_use]
+    pub fn public_only(self) -> HttpClient {
+        HttpClient { maker: self.maker.public_only(), ..self }
     }
 
     /// The server.
@@ -230,7 +247,7 @@ impl HttpClient {
             let begun = turn.at;
             drop(turn);
             if let Ok(Received { response, .. }) = &sent {
-                if patience.lasts(response, self.host.is_down()) {
+                if self.waits && patience.lasts(response, self.host.is_down()) {
                     self.host.slow_down(begun, response.retry_after);
                     continue;
                 }

@@ -18,6 +18,7 @@ use super::builder::{ClientError, client_builder, tls_config};
 use super::login::Login;
 use super::message::HttpRequest;
 use super::oauth2::{Grant, TokenClient};
+use super::public_addresses::PublicResolver;
 use crate::tables::{ClientCertificate, Credentials, FileStamp, Secret, SecretRef, SecretSource};
 
 /// How a client reaches its server.
@@ -37,6 +38,8 @@ pub struct ClientSettings {
 #[derive(Debug)]
 pub struct ClientMaker {
     is_encrypted: bool,
+    /// Whether names may lead to public addresses only.
+    is_public_only: bool,
     credentials: Credentials,
     ca_file: Option<PathBuf>,
     client_certificate: Option<Box<ClientCertificate>>,
@@ -93,6 +96,7 @@ impl ClientMaker {
         };
         ClientMaker {
             is_encrypted: url.scheme() == "https",
+            is_public_only: false,
             tokens,
             credentials: settings.credentials,
             ca_file: settings.ca_file,
@@ -103,6 +107,12 @@ impl ClientMaker {
             refused: Mutex::default(),
             is_unseen: AtomicBool::new(false),
         }
+    }
+
+    /// This maker, whose clients connect to public addresses only, and use no proxy.
+    #[must_use]
+    pub fn public_only(self) -> ClientMaker {
+        ClientMaker { is_public_only: true, ..self }
     }
 
     /// The client, made again if a file has changed since or its access token is about to expire.
@@ -213,7 +223,10 @@ impl ClientMaker {
         let client = match client {
             Some(client) => client,
             None => {
-                let builder = client_builder(self.timeout, self.is_encrypted, self.tls()?);
+                let mut builder = client_builder(self.timeout, self.is_encrypted, self.tls()?);
+                if self.is_public_only {
+                    builder = builder.no_proxy().dns_resolver(PublicResolver);
+                }
                 builder.build().map_err(|why| ClientError::Settings(format!("no HTTP client: {why}")))?
             }
         };

@@ -11,6 +11,7 @@
 //! * [`login`] says how a request logs in: what the server wants is in a [`challenge`], and [`digest`] answers some;
 //!   [`oauth2`] gets access tokens.
 //! * [`message`] is what is sent and what comes back, [`body`] what is read of it, [`error`] why there is no response.
+//! * [`public_addresses`] keeps requests away from private networks, where that is wanted.
 //! * [`silence`] is how long a response may take to begin, [`patience`] how long a busy server is waited for, [`host`]
 //!   what the clients of one server share: how fast it wants to be asked, and whether it is down.
 
@@ -26,6 +27,7 @@ mod login;
 mod message;
 mod oauth2;
 mod patience;
+mod public_addresses;
 mod redirect;
 mod silence;
 
@@ -42,3 +44,4 @@ pub use message::response_of;
 pub use message::{
     HttpFailure, HttpRequest, HttpResponse, HttpTransport, Method, TransportResult, http_date, http_date_text,
 };
+pub use public_addresses::is_public;

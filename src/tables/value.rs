@@ -94,14 +94,6 @@ pub fn choose<T: Copy>(word: &str, words: &[(&'static str, T)]) -> Result<T, Str
     Err(format!("is '{word}' and must be one of {}; the nearest is '{near}'", known.join(", ")))
 }
 
-/// `words` as a sentence lists them: `stdout, file or email`.
-pub fn alternatives(words: &[&str]) -> String {
-    match words {
-        [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
-        words => words.concat(),
-    }
-}
-
 /// A duration of at least a second.
 pub fn duration(value: &DeValue<'_>) -> Result<Duration, String> {
     let DeValue::String(text) = value else {

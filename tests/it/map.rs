@@ -42,6 +42,7 @@ const MAP: &[(&str, &[&str])] = &[
             "notification",
             "store_event",
             "ledger",
+            "http",
             "tls",
         ],
     ),

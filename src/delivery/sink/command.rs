@@ -185,7 +185,7 @@ impl SendOne for Program {
         };
         let ended = tokio::select! {
             biased;
-            ended = timeout_at(end, running.to_end(json.as_bytes())) => ended,
+            ended = timeout_at(end, running.finish(json.as_bytes())) => ended,
             // Dropping it kills its processes.
             () = self.deadline.reached() => return Outcome::NotAttempted,
         };
@@ -292,7 +292,7 @@ fn variables(json: &str) -> Vec<(&'static str, OsString)> {
 impl RunningProgram {
     /// Writes `json`, reads what is printed, and waits for the end of the program. What it has started and left running
     /// is not waited for.
-    async fn to_end(&mut self, json: &[u8]) -> io::Result<ExitStatus> {
+    async fn finish(&mut self, json: &[u8]) -> io::Result<ExitStatus> {
         let RunningProgram { child, stdin, output, tail, .. } = self;
         let mut stdin = stdin.take();
         let write = async move {

@@ -5,8 +5,8 @@
 //! * [`SinkDriver`]: the kind's way of sending, made by [`SinkSettings::open`].
 //! * [`Transport`]: what a worker sends through, a [`any_sink::Sink`] or what a test puts in its place.
 //! * [`registry`] lists the kinds, and reads them from the configuration; each has a folder or a file here: `stdout`,
-//!   `file`, `cyrus_notify`, [`email`], `command`. `ndjson` is what those that write lines share, `concurrent` what
-//!   those share that send one message for each delivery.
+//!   `file`, `cyrus_notify`, [`email`], `command`, `webhook`. `ndjson` is what those that write lines share,
+//!   `concurrent` what those share that send one message for each delivery.
 
 pub mod any_sink;
 mod command;
@@ -18,6 +18,7 @@ mod ndjson;
 mod reader_zones;
 pub mod registry;
 mod stdout;
+mod webhook;
 
 use std::any::Any;
 use std::fmt::Debug;

@@ -6,13 +6,12 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::stdout::StdoutSettings;
-use super::{SinkConfig, SinkKind, command, cyrus_notify, email, file, stdout};
+use super::{SinkConfig, SinkKind, command, cyrus_notify, email, file, stdout, webhook};
 use crate::tables::{Section, names, value};
 
 /// All kinds.
-const KINDS: &[&SinkKind] = &[&stdout::KIND, &file::KIND, &cyrus_notify::KIND, &email::KIND, &command::KIND];
-/// Kinds that do not exist yet.
-const NOT_BUILT: [&str; 1] = ["webhook"];
+const KINDS: &[&SinkKind] =
+    &[&stdout::KIND, &file::KIND, &cyrus_notify::KIND, &email::KIND, &command::KIND, &webhook::KIND];
 
 const ACTIONS: [(&str, &str); 3] = [("display", "display"), ("email", "email"), ("audio", "audio")];
 
@@ -50,17 +49,8 @@ pub fn standard_output() -> SinkConfig {
 
 fn kind(value: &DeValue<'_>) -> Result<&'static SinkKind, String> {
     let written = value::string(value)?;
-    let names: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
-    match NOT_BUILT.iter().find(|not_built| not_built.eq_ignore_ascii_case(&written)) {
-        Some(not_built) => {
-            let known = value::alternatives(&names);
-            Err(format!("is '{not_built}', which is not built yet: use {known}"))
-        }
-        None => {
-            let kinds: Vec<(&'static str, &'static SinkKind)> = KINDS.iter().map(|kind| (kind.name, *kind)).collect();
-            value::choose(&written, &kinds)
-        }
-    }
+    let kinds: Vec<(&'static str, &'static SinkKind)> = KINDS.iter().map(|kind| (kind.name, *kind)).collect();
+    value::choose(&written, &kinds)
 }
 
 fn read_one(section: Section<'_>, name: String, kind: &SinkKind) -> Option<SinkConfig> {
