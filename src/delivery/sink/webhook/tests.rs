@@ -187,8 +187,8 @@ async fn a_receiver_that_hangs_delays_none_and_is_given_up() {
     let mut finished = 0;
     while finished < 4 {
         for one in sink.finished().await {
-            let response = format!("http://localhost:{} did not answer within 0 s", receiver.port);
-            assert_eq!(one.outcome, Outcome::retry(response));
+            let Outcome::Retry { response, after: None } = one.outcome else { panic!("{:?}", one.outcome) };
+            assert!(response.starts_with(&format!("http://localhost:{} did not answer", receiver.port)), "{response}");
             finished += 1;
         }
     }
