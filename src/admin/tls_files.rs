@@ -57,7 +57,7 @@ impl TlsFiles {
         }
         let acceptor = self.open();
         if let Err(why) = &acceptor {
-            tracing::warn!("nobody can connect to the admin port: {why}");
+            tracing::warn!("the admin port accepts no connection: {why}");
         }
         *read = Some(LoadedCertificate { stamps, acceptor: acceptor.clone() });
         acceptor

@@ -46,7 +46,7 @@ impl Routing {
     pub fn new(sinks: &[SinkConfig], ids: &HashMap<String, i64>) -> Routing {
         let filter = |sink: &SinkConfig| {
             let recipients = sink.settings.recipients().cloned();
-            // Nobody wants a mail about each change.
+            // A mail about each change would be of no use.
             let events = sink.events && recipients.is_none();
             let (actions, users) = (sink.actions.clone(), sink.users.clone());
             SinkFilter {

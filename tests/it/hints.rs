@@ -232,7 +232,7 @@ fn cyrus_tells_of_a_change_and_whose_it_is() {
     users.iter().for_each(|user| logged(&synced(user, 0)));
     logged("event notifications of Cyrus are received");
     StdUnixDatagram::unbound().unwrap().send_to(b"nonsense", &socket).unwrap();
-    logged("gets what is no event notification");
+    logged("is not an event notification");
     let began = Instant::now();
     mary.put("a.ics", &event("a", "20990101T120000Z", "Rounds"));
     logged(&synced(users[0], 1));

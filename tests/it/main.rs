@@ -32,6 +32,7 @@
 //! * [`identity`] asks which alarm instances are one firing.
 //! * [`faults`] is what goes wrong with disks, clocks, files and processes, and what becomes of it.
 //! * [`hostile`] is what strangers can send, each with what it is held off by.
+//! * [`erring`] lets a daemon look at a good server beside all that err.
 //! * [`cli`] looks at what each command prints, [`map`] at which module uses which, [`shape`] at names, circles and
 //!   lengths.
 //! * [`rights`] plays root and the user of the daemon.
@@ -66,6 +67,7 @@ mod daemon;
 mod debian;
 mod default_alarms;
 mod doubt;
+mod erring;
 mod explain;
 mod faults;
 mod feeds;

@@ -39,11 +39,15 @@ pub struct Reply {
     pub body: Vec<u8>,
     /// The pause before each of so many parts of it.
     pub slow: Option<(Duration, usize)>,
+    /// It is sent so many times, one after the other.
+    pub times: usize,
+    /// Only half of it is sent before the connection is closed.
+    pub is_cut: bool,
 }
 
 impl Reply {
     pub fn status(status: u16) -> Reply {
-        Reply { status, headers: Vec::new(), body: Vec::new(), slow: None }
+        Reply { status, headers: Vec::new(), body: Vec::new(), slow: None, times: 1, is_cut: false }
     }
 
     /// Closes the connection instead of answering.
@@ -64,6 +68,18 @@ impl Reply {
     /// It comes in `parts`, each after a `pause`.
     pub fn slow(mut self, pause: Duration, parts: usize) -> Reply {
         self.slow = Some((pause, parts));
+        self
+    }
+
+    /// The body comes `times` times, as one.
+    pub fn times(mut self, times: usize) -> Reply {
+        self.times = times;
+        self
+    }
+
+    /// Only half of the body comes.
+    pub fn cut(mut self) -> Reply {
+        self.is_cut = true;
         self
     }
 
@@ -153,16 +169,21 @@ fn read(stream: &mut BufReader<TcpStream>) -> Option<Asked> {
 }
 
 fn write(stream: &mut TcpStream, reply: &Reply) -> Option<()> {
-    let mut head = format!("HTTP/1.1 {} Said\r\nContent-Length: {}\r\n", reply.status, reply.body.len());
+    let length = reply.body.len() * reply.times;
+    let mut head = format!("HTTP/1.1 {} Said\r\nContent-Length: {length}\r\n", reply.status);
     for (name, value) in &reply.headers {
         head += &format!("{name}: {value}\r\n");
     }
     let mut octets = format!("{head}\r\n").into_bytes();
-    octets.extend_from_slice(&reply.body);
+    let sent = if reply.is_cut { reply.body.len() / 2 } else { reply.body.len() };
+    octets.extend_from_slice(&reply.body[..sent]);
     let (pause, parts) = reply.slow.unwrap_or((Duration::ZERO, 1));
     for part in octets.chunks(octets.len().div_ceil(parts)) {
         thread::park_timeout(pause);
         stream.write_all(part).ok()?;
     }
-    Some(())
+    for _ in 1..reply.times {
+        stream.write_all(&reply.body).ok()?;
+    }
+    (!reply.is_cut).then_some(())
 }

@@ -25,7 +25,7 @@ const CHANGES: &[&str] = &[
 /// The folder of a user that holds the calendars.
 const CALENDARS: &str = "#calendars";
 
-/// What is no event notification.
+/// A datagram that is not an event notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum EventError {
     #[error("it is not framed as Cyrus frames notifications")]

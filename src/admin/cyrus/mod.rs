@@ -35,7 +35,7 @@ pub async fn serve_cyrus_socket(path: PathBuf, mode: u32, hints: HintRegistry, s
         () = &mut stop => return,
     };
     tracing::info!(socket.path = %path.display(), "event notifications of Cyrus are received");
-    let mut intake = EventIntake::new(hints, Instant::now());
+    let mut events = CyrusEvents::new(hints, Instant::now());
     // One octet more, so that what is too long is known by that.
     let mut buffer = vec![0; MAX_DATAGRAM + 1];
     loop {
@@ -44,7 +44,7 @@ pub async fn serve_cyrus_socket(path: PathBuf, mode: u32, hints: HintRegistry, s
             () = &mut stop => return,
         };
         match received {
-            Ok(length) => intake.take(buffer.get(..length).unwrap_or_default(), Instant::now()),
+            Ok(length) => events.take(buffer.get(..length).unwrap_or_default(), Instant::now()),
             Err(why) => {
                 tracing::debug!("an event notification of Cyrus cannot be received: {why}");
                 tokio::time::sleep(PAUSE).await;
@@ -85,7 +85,7 @@ fn try_bind(path: &Path, mode: u32) -> Result<(UnixDatagram, SocketFile), String
 
 /// Makes hints of datagrams.
 #[derive(Debug)]
-struct EventIntake {
+struct CyrusEvents {
     hints: HintRegistry,
     /// When the current second began, and how many came in it.
     second: Instant,
@@ -95,9 +95,9 @@ struct EventIntake {
     is_nonsense_logged: bool,
 }
 
-impl EventIntake {
-    fn new(hints: HintRegistry, now: Instant) -> EventIntake {
-        EventIntake { hints, second: now, count: 0, is_flood_logged: false, is_nonsense_logged: false }
+impl CyrusEvents {
+    fn new(hints: HintRegistry, now: Instant) -> CyrusEvents {
+        CyrusEvents { hints, second: now, count: 0, is_flood_logged: false, is_nonsense_logged: false }
     }
 
     /// Takes a datagram that comes at `now`.
@@ -131,7 +131,7 @@ impl EventIntake {
     fn note_nonsense(&mut self, why: &dyn std::fmt::Display) {
         if !std::mem::replace(&mut self.is_nonsense_logged, true) {
             tracing::warn!(
-                "the socket for Cyrus gets what is no event notification, which is dropped from now on: {why}"
+                "a datagram at the socket for Cyrus is not an event notification, and is dropped, as further ones will be: {why}"
             );
         }
     }
@@ -147,9 +147,9 @@ mod tests {
         let mary = hints.register("mary", Some("mary"));
         let event =
             b"log\0EVENT\0\0\0\x000\0{\"event\":\"MessageNew\",\"uri\":\"imap://h/user/mary/%23calendars/w\"}\0";
-        let mut intake = EventIntake::new(hints, Instant::now());
+        let mut events = CyrusEvents::new(hints, Instant::now());
         let mut is_hint = |datagram: &[u8]| {
-            intake.take(datagram, Instant::now());
+            events.take(datagram, Instant::now());
             mary.take().is_hinted
         };
         assert!(is_hint(event));

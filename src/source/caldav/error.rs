@@ -88,7 +88,7 @@ pub enum CaldavError {
         status: u16,
     },
     /// 429, 502, 503, 504 and the like.
-    #[error("{url} is not available now ({status}): it is tried again")]
+    #[error("{url} is not available now ({status}): it is tried again, and its known alarms stay scheduled")]
     Unavailable {
         /// What was asked.
         url: String,
@@ -98,7 +98,9 @@ pub enum CaldavError {
         retry_after: Option<Duration>,
     },
     /// Any other status.
-    #[error("{url} answers {method} with status {status}: the server's log may say why")]
+    #[error(
+        "{url} answers {method} with status {status}: the server's log may say why; it is tried again, and its known alarms stay scheduled"
+    )]
     Status {
         /// What was asked.
         url: String,
@@ -116,6 +118,14 @@ pub enum CaldavError {
         url: String,
         /// Where it leads.
         to: String,
+    },
+    /// An object that is said to be on another server.
+    #[error("{url} lists {href}, which is not on this server: the login is not sent there, and it is not read")]
+    Elsewhere {
+        /// The calendar.
+        url: String,
+        /// Where the object would be.
+        href: String,
     },
     /// A redirection to the same server without encryption.
     #[error(
@@ -152,7 +162,9 @@ pub enum CaldavError {
         now: String,
     },
     /// Redirections without an end.
-    #[error("{url} redirects more than {limit} times (limits.max_redirects): check the source's url")]
+    #[error(
+        "{url} redirects more than {limit} times (limits.max_redirects): check the source's url; it is tried again, and its known alarms stay scheduled"
+    )]
     RedirectLoop {
         /// What was asked.
         url: String,
@@ -173,7 +185,7 @@ pub enum CaldavError {
     },
     /// Not WebDAV.
     #[error(
-        "{url} is not a calendar server: it answers {method} with {answer} instead of a multistatus; check the source's url"
+        "{url} is not a calendar server: it answers {method} with {answer} instead of a multistatus; check the source's url; it is tried again, and its known alarms stay scheduled"
     )]
     NotDav {
         /// What was asked.
@@ -184,7 +196,7 @@ pub enum CaldavError {
         answer: String,
     },
     /// A multistatus that cannot be read.
-    #[error("{url} answers {method} with {error}")]
+    #[error("{url} answers {method} with {error}; it is tried again, and its known alarms stay scheduled")]
     Xml {
         /// What was asked.
         url: String,
@@ -194,7 +206,9 @@ pub enum CaldavError {
         error: XmlError,
     },
     /// More than is read.
-    #[error("{url} answers with more than the {limit} octets that limits.max_response_size allows")]
+    #[error(
+        "{url} answers with more than the {limit} octets that limits.max_response_size allows; it is tried again, and its known alarms stay scheduled"
+    )]
     TooLarge {
         /// What was asked.
         url: String,
@@ -203,7 +217,7 @@ pub enum CaldavError {
     },
     /// No users besides the login itself.
     #[error(
-        "{url} lists no users to this login besides itself: check that it is that of an administrator, or name the users with users_file or users_command"
+        "{url} lists no user to this login but its own: check that it is the login of an administrator, or name the users with users_file or users_command"
     )]
     NoUsers {
         /// What was asked.
@@ -217,7 +231,7 @@ pub enum CaldavError {
     },
     /// Nothing to watch.
     #[error(
-        "no calendars were found at {url} (asked: {asked}): write the address of the calendars as the source's url"
+        "no calendars were found at {url} (asked: {asked}): write the address of the calendars as the source's url; it is tried again, and its known alarms stay scheduled"
     )]
     NothingFound {
         /// What was asked.

@@ -168,7 +168,7 @@ impl<'a> Fetcher<'a> {
 
     async fn get(&mut self, member: &Member, fetched: &mut Fetched) -> Result<(), CaldavError> {
         let Some(url) = href::resolve(self.calendar, &member.href) else {
-            let error = CaldavError::Redirected { url: self.calendar.to_string(), to: member.href.clone() };
+            let error = CaldavError::Elsewhere { url: self.calendar.to_string(), href: member.href.clone() };
             fetched.refused.push((member.clone(), error));
             return Ok(());
         };

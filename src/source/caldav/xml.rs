@@ -13,7 +13,7 @@ use crate::text::{first_chars, on_one_line, visible};
 /// What is wrong with an XML document.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum XmlError {
-    #[error("no well-formed XML ({0})")]
+    #[error("XML that is not well-formed ({0})")]
     IllFormed(String),
     #[error("XML with a document type, which is not read")]
     DocumentType,
