@@ -71,6 +71,7 @@ mod erring;
 mod explain;
 mod faults;
 mod feeds;
+mod first_sync;
 mod harness;
 mod hints;
 mod hostile;
