@@ -147,10 +147,11 @@ impl SourceSet {
             // An error means that the sender was dropped: the daemon stops.
             let stopping = async { is_over = stopped.await.is_ok() };
             runner.run(ingest, stopping, first).await;
+            // It is still now. Whoever waits for that does not wait for its server too.
+            drop(ending);
             if is_over {
                 runner.end().await;
             }
-            drop(ending);
         };
         let task = self.tasks.spawn(task).id();
         self.running.insert(settings.name.clone(), RunningSource { settings: settings.clone(), task, stop, ended });

@@ -26,6 +26,10 @@ pub struct Account {
     pub principal: Option<Url>,
     /// The addresses of the login as the server knows them, bare.
     pub addresses: Vec<String>,
+    /// Those that the server gives for what was asked for, which may belong to somebody else than the login.
+    pub addresses_there: Vec<String>,
+    /// The places are the login's own, as far as the server says whose they are.
+    pub is_of_login: bool,
     /// The principal whose homes the places are; none where they were named by themselves.
     pub of: Option<Url>,
     pub places: Vec<CalendarPlace>,
@@ -132,6 +136,15 @@ impl Account {
     /// Where its calendars are, a URL.
     pub fn place(&self) -> String {
         self.places.first().map(|place| place.url().to_string()).unwrap_or_default()
+    }
+
+    /// Whether `owner`, the href of a principal, is that of the user whose places these are: their principal, or one
+    /// whose last segment the places have too.
+    pub fn is_named_by(&self, owner: &str) -> bool {
+        let name = href::last_segment(owner);
+        let has_name = |place: &CalendarPlace| href::key(place.url().path()).split('/').any(|segment| segment == name);
+        let is_principal = |of: &Url| href::key(of.path()) == href::key(owner);
+        self.of.as_ref().is_some_and(is_principal) || self.places.iter().any(has_name)
     }
 
     /// What to call it in a sentence.
@@ -305,7 +318,20 @@ async fn account_at(
         _ => None,
     };
     let addresses = own.as_ref().map_or(&found.addresses, |own| &own.found.addresses).clone();
-    let account = |of, places| Account { principal: login.clone(), addresses, of, places, optional };
+    let is_in_home = |own: &DiscoveredAt| {
+        let homes = own.found.homes.iter().filter_map(|home| href::resolve(&own.url, home));
+        homes.into_iter().any(|home| is_at_or_below(&home, &url))
+    };
+    let is_of_login = own.as_ref().is_none_or(is_in_home);
+    let account = |of: Option<Url>, places| Account {
+        is_of_login: is_of_login || of == login,
+        addresses_there: found.addresses.clone(),
+        principal: login.clone(),
+        addresses,
+        of,
+        places,
+        optional,
+    };
     if found.is_calendar {
         return Ok(Some(account(None, vec![CalendarPlace::Calendar(url)])));
     }
@@ -327,6 +353,11 @@ async fn account_at(
         return Ok(None);
     }
     Ok(Some(account(login.clone(), theirs)).filter(|account| !account.places.is_empty()))
+}
+
+/// Whether `url` is that of `home`, or of something in it.
+fn is_at_or_below(home: &Url, url: &Url) -> bool {
+    href::key(home.path()) == href::key(url.path()) || href::holds(home.path(), url.path())
 }
 
 /// The homes that are on this server.
@@ -382,6 +413,8 @@ mod tests {
         let account = |place| Account {
             principal: None,
             addresses: Vec::new(),
+            addresses_there: Vec::new(),
+            is_of_login: true,
             of: None,
             places: vec![place],
             optional: HashSet::new(),
@@ -390,5 +423,22 @@ mod tests {
         assert!(home.lists("/cal/mary@x/work/") && !home.lists("/cal/mary@xy/work/") && !home.lists("/cal/mary@x/"));
         let one = account(CalendarPlace::Calendar(url("https://host/cal/mary/work/")));
         assert!(one.lists("/cal/mary/work") && !one.lists("/cal/mary/home/"));
+    }
+
+    #[test]
+    fn whose_principal_is_that_of_the_places() {
+        let of = |principal: Option<&str>, place: &str| Account {
+            principal: Some(url("https://host/principals/admin/")),
+            addresses: Vec::new(),
+            addresses_there: Vec::new(),
+            is_of_login: false,
+            of: principal.map(url),
+            places: vec![CalendarPlace::Home(url(place))],
+            optional: HashSet::new(),
+        };
+        let home = of(None, "https://host/cal/mary%40x/");
+        assert!(home.is_named_by("/principals/mary@x/") && !home.is_named_by("/principals/mary/"));
+        let principal = of(Some("https://host/p/17/"), "https://host/cal/17-home/");
+        assert!(principal.is_named_by("/p/17") && !principal.is_named_by("/p/18/"));
     }
 }

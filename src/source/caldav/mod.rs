@@ -275,9 +275,12 @@ impl CaldavSource {
     fn seen(&self, account: &Account, calendar: &ListedAt, known: Option<&Known>) -> CalendarInfo {
         let listed = &calendar.listed;
         let user = self.user().to_owned();
-        let is_somebody_else = |owner: &&String| {
-            let principal = account.principal.as_ref().map(|principal| href::key(principal.path()));
-            principal.is_some_and(|principal| principal != href::key(owner))
+        let is_somebody_else = |owner: &&String| match self.acts_for_another(account) {
+            true => !account.is_named_by(owner),
+            false => {
+                let principal = account.principal.as_ref().map(|principal| href::key(principal.path()));
+                principal.is_some_and(|principal| principal != href::key(owner))
+            }
         };
         // DAV:owner of a share may be the user, as in sabre/dav.
         let owners = [&listed.owner, &listed.sharer].into_iter().flatten();
@@ -320,14 +323,23 @@ impl CaldavSource {
     /// The user's own addresses.
     fn addresses(&self, account: &Account) -> OwnAddresses {
         let user = self.user();
-        let names: Vec<&str> = self.username.as_deref().into_iter().chain([user]).collect();
+        let is_another = self.acts_for_another(account);
+        let login = self.username.as_deref().filter(|_| !is_another);
+        let names: Vec<&str> = login.into_iter().chain([user]).collect();
         let wanted = Wanted {
             written: self.source.emails_of(user),
             names: &names,
             domains: &self.own_domains,
             most: self.max_own_addresses,
         };
-        addresses::own(&account.addresses, wanted)
+        addresses::own(if is_another { &account.addresses_there } else { &account.addresses }, wanted)
+    }
+
+    /// Whether the login is that of an administrator who reads the account of the user: then what the server says of the
+    /// login says nothing of the user.
+    fn acts_for_another(&self, account: &Account) -> bool {
+        let is_user = |username: &String| username.eq_ignore_ascii_case(self.user());
+        !account.is_of_login && self.username.as_ref().is_some_and(|username| !is_user(username))
     }
 }
 
