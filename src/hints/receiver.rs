@@ -90,7 +90,7 @@ impl HintReceiver {
     }
 
     /// Adds a request of which nobody wants to know how it goes.
-    pub(super) fn request_unanswered(&self) {
+    pub fn request_unanswered(&self) {
         self.pending().wake.is_requested = true;
         self.0.added.notify_waiters();
     }

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use reveille::clock::Clock;
@@ -103,14 +104,24 @@ fn a_subscription_is_renewed_in_time_and_ended_with_its_source() {
     watch.source.receive_pushes(receiver.clone(), hints.clone());
     let mut registered = |at: &str| {
         clock.set(UtcMillis::parse(&format!("2026-03-10T{at}:00Z")).unwrap());
-        watch.runtime.block_on(watch.source.sync(&watch.kept)).unwrap();
-        let register = server.asked().into_iter().find(|asked| asked.method == "POST")?;
+        let report = watch.runtime.block_on(watch.source.sync(&watch.kept)).unwrap();
+        let wake = hints.take();
+        assert!(!wake.is_hinted, "nothing was pushed");
+        let again_in = report.again_in.unwrap().as_secs() / 60;
+        let register = server.asked().into_iter().find(|asked| asked.method == "POST");
+        let Some(register) = register else { return (None, wake.is_requested, again_in) };
         let address = register.body.split_once("<P:push-resource>").unwrap().1;
-        Some(address.split('<').next().unwrap().to_owned())
+        (Some(address.split('<').next().unwrap().to_owned()), wake.is_requested, again_in)
     };
-    let address = registered("12:00").unwrap();
-    assert_eq!(registered("12:59"), None);
-    assert_eq!(registered("13:01").as_ref(), Some(&address));
+    let (address, is_requested, again_in) = registered("12:00");
+    let address = address.unwrap();
+    assert_eq!(
+        (is_requested, again_in),
+        (true, 60),
+        "what was changed before is looked for, and it is renewed in time"
+    );
+    assert_eq!(registered("12:59"), (None, false, 1));
+    assert_eq!(registered("13:01"), (Some(address.clone()), false, 29));
     let secret = address.rsplit('/').next().unwrap();
     hints.take();
     watch.runtime.block_on(async { receiver.receive(secret, None, UtcMillis(0)) }).unwrap();
@@ -119,6 +130,43 @@ fn a_subscription_is_renewed_in_time_and_ended_with_its_source() {
     assert_eq!(server.lines(), ["DELETE /push/1"]);
     let late = watch.runtime.block_on(async { receiver.receive(secret, None, UtcMillis(0)) });
     assert_eq!(late, Err(PushError::Gone));
+}
+
+/// Whatever a server says where its subscription is: no calendar is deleted.
+#[test]
+fn a_subscription_that_is_said_to_be_at_a_calendar_is_not_deleted() {
+    for location in ["/cal/work/", "/cal/work", "/CAL//work/?id=1", "%2E%2E/work/", "/cal/", "/", "."] {
+        let server = pushing(move || Reply::status(201).header("Location", location));
+        let (source, settings) = settings(&format!("{}cal/work/", server.url), None);
+        let mut watch = Watch::at(&source, &settings, Clock::System);
+        let hints = HintRegistry::default().register("home", None);
+        watch.source.receive_pushes(PushReceiver::new("https://reveille.example.org/".parse().unwrap()), hints);
+        watch.runtime.block_on(watch.source.sync(&watch.kept)).unwrap();
+        assert!(server.asked().iter().any(|asked| asked.method == "POST"));
+        watch.runtime.block_on(watch.source.end_subscriptions());
+        assert_eq!(server.lines(), [""; 0], "{location}");
+    }
+}
+
+/// A server that refuses the login at a registration is not asked again at once, and what is accepted later is new.
+#[test]
+fn after_a_failure_the_server_is_left_alone_for_a_while() {
+    let posts = AtomicU32::new(0);
+    let server = pushing(move || Reply::status(if posts.fetch_add(1, Ordering::Relaxed) == 0 { 401 } else { 201 }));
+    let clock = Clock::manual(UtcMillis::parse("2026-03-10T12:00:00Z").unwrap());
+    let (source, settings) = settings(&format!("{}cal/work/", server.url), None);
+    let mut watch = Watch::at(&source, &settings, clock.clone());
+    let hints = HintRegistry::default().register("home", None);
+    watch.source.receive_pushes(PushReceiver::new("https://reveille.example.org/".parse().unwrap()), hints.clone());
+    let mut synced = |at: &str| {
+        clock.set(UtcMillis::parse(&format!("2026-03-10T{at}:00Z")).unwrap());
+        watch.runtime.block_on(watch.source.sync(&watch.kept)).unwrap();
+        let is_asked = server.asked().iter().any(|asked| asked.body.contains("webdav-push"));
+        (is_asked, hints.take().is_requested)
+    };
+    assert_eq!(synced("12:00"), (true, false));
+    assert_eq!(synced("12:14"), (false, false));
+    assert_eq!(synced("12:16"), (true, true));
 }
 
 /// RustiCal's dialect: pushes without a signature. The subscription is made with what it asks for, and one that is

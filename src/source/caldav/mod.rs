@@ -72,7 +72,7 @@ use account::{Account, ListedAt};
 use addresses::{OwnAddresses, Wanted};
 use calendar_sync::{KIND, Unsettled};
 use dav_client::DavClient;
-use push::PushSubscriptions;
+use push::{PushSubscriptions, Update};
 use requests::find_calendars::{ListedCalendar, Property};
 
 /// Calendars that may fail one after the other as where their server is down or overloaded, before a sync asks no more
@@ -139,9 +139,11 @@ impl SyncSource for CaldavSource {
     async fn sync(&mut self, store: &impl SyncStore) -> Result<SyncReport, SyncError> {
         let answers = self.answers();
         match self.sync_account(store).await {
-            Ok(report) => {
+            Ok(mut report) => {
                 if let Some(subscriptions) = &mut self.subscriptions {
-                    subscriptions.update(&self.dav, &self.source.name, &self.watched, self.clock.now()).await;
+                    let (dav, source, now) = (&self.dav, self.source.name.as_str(), self.clock.now());
+                    let again_in = subscriptions.update(Update { dav, source, calendars: &self.watched, now }).await;
+                    report.again_in = report.again_in.into_iter().chain(again_in).min();
                 }
                 Ok(report)
             }
@@ -217,7 +219,7 @@ impl CaldavSource {
     /// Tells the server that it is no longer asked for anything.
     pub async fn end_subscriptions(&mut self) {
         if let Some(subscriptions) = &mut self.subscriptions {
-            subscriptions.end_all(&self.dav).await;
+            subscriptions.end_all(&self.dav, &self.watched).await;
         }
     }
 

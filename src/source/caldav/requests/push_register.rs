@@ -5,7 +5,7 @@ use reqwest::Url;
 use crate::http::{HttpRequest, Method};
 
 /// RFC 9110, 9.3.3.
-const POST: Method = Method::new("POST");
+pub const POST: Method = Method::new("POST");
 
 /// What the content of pushes is encrypted with (RFC 8291), in base64 for URLs.
 #[derive(Clone, Copy, Debug)]
