@@ -92,7 +92,7 @@ fn a_server_that_names_strangers_is_not_believed() {
         users.insert("mary".to_owned(), user);
     });
     assert_eq!(emails, ["mary@home.example"]);
-    assert!(checked.ends_with("; addresses mary@home.example"), "{checked}");
+    assert!(checked.contains("; addresses mary@home.example; an unchanged poll"), "{checked}");
 }
 
 /// A folder of Radicale's with a calendar of `mary` and one of `bob`, each with an EMAIL alarm at noon, and a sink that
@@ -273,4 +273,58 @@ fn one_users_address_is_not_that_of_several() {
     let status = stage.listing(&["status"]);
     assert_eq!(status[0]["usersWithoutAddress"], serde_json::json!(["bob", "mary"]), "{status:?}");
     assert!(status[0]["sources"][0]["error"].as_str().unwrap().contains("email is one user's"), "{status:?}");
+}
+
+/// A server whose administrator `admin` reads the home `/cal/mary/`: all that it says of the login is the
+/// administrator's.
+fn administered() -> Scripted {
+    Scripted::start(|asked| {
+        let found = |href: &str, props: &str| {
+            format!(
+                "<D:response><D:href>{href}</D:href><D:propstat><D:prop>{props}</D:prop>\
+                 <D:status>HTTP/1.1 200 OK</D:status></D:propstat></D:response>"
+            )
+        };
+        let collection = "<D:resourcetype><D:collection/></D:resourcetype>\
+            <D:current-user-principal><D:href>/p/admin/</D:href></D:current-user-principal>";
+        let calendar = |owner: &str| {
+            format!(
+                "<D:resourcetype><D:collection/><C:calendar/></D:resourcetype><S:getctag>1</S:getctag>\
+                 <D:owner><D:href>/p/{owner}/</D:href></D:owner>"
+            )
+        };
+        match (asked.method.as_str(), asked.header("depth"), asked.path.as_str()) {
+            ("PROPFIND", Some("1"), "/cal/mary/") => Reply::multistatus(
+                &(found("/cal/mary/", collection)
+                    + &found("/cal/mary/own/", &calendar("mary"))
+                    + &found("/cal/mary/of-bob/", &calendar("bob"))
+                    + &found("/cal/mary/of-admin/", &calendar("admin"))),
+            ),
+            ("PROPFIND", _, "/p/admin/") => {
+                let props = "<C:calendar-home-set><D:href>/cal/admin/</D:href></C:calendar-home-set>\
+                    <C:calendar-user-address-set><D:href>mailto:boss@example.org</D:href></C:calendar-user-address-set>";
+                Reply::multistatus(&found("/p/admin/", &format!("{collection}{props}")))
+            }
+            ("PROPFIND", _, path) => Reply::multistatus(&found(path, collection)),
+            _ => Reply::multistatus(""),
+        }
+    })
+}
+
+#[test]
+fn the_addresses_and_calendars_of_an_administrator_are_not_those_of_the_user() {
+    let server = administered();
+    let (mut source, mut settings) =
+        settings(&format!("{}cal/mary/", server.url), Some(("admin@example.org", "sesame")));
+    settings.own_domains = OwnDomains::Listed(vec!["example.org".to_owned()]);
+    for user in ["mary", "Mary@example.org"] {
+        source.user = Some(user.to_owned());
+        let mut watch = Watch::with(&source, &settings);
+        watch.sync();
+        let seen = |id: &str| watch.kept.calendar(&format!("/cal/mary/{id}/")).seen;
+        let owners = ["own", "of-bob", "of-admin"].map(|id| seen(id).owner);
+        assert_eq!(owners, [user, "bob", "admin"].map(str::to_owned));
+        let addresses: &[&str] = if user.contains('@') { &["Mary@example.org"] } else { &[] };
+        assert_eq!(seen("own").emails, addresses);
+    }
 }

@@ -337,8 +337,8 @@ impl CaldavSource {
         addresses::own(if is_another { &account.addresses_there } else { &account.addresses }, wanted)
     }
 
-    /// Whether the login is that of an administrator who reads the account of the user: then what the server says of the
-    /// login says nothing of the user.
+    /// Whether the login is that of an administrator who reads the account of the user: then what the server says of
+    /// the login says nothing of the user.
     fn acts_for_another(&self, account: &Account) -> bool {
         let is_user = |username: &String| username.eq_ignore_ascii_case(self.user());
         !account.is_of_login && self.username.as_ref().is_some_and(|username| !is_user(username))
