@@ -61,7 +61,8 @@ async fn follow_one(listing: UserListing, limits: LimitsConfig, hosts: Hosts, no
         let is_refused = matches!(listed, Err(CaldavError::Unauthorized { .. } | CaldavError::TokenRefused(_)));
         let wait = match &listed {
             Ok(_) => listing.interval,
-            Err(error) => error.retry_after().unwrap_or(RETRY_AFTER.min(listing.interval)),
+            // A server that asks not to wait at all is not asked without a pause.
+            Err(error) => error.retry_after().unwrap_or_default().max(RETRY_AFTER.min(listing.interval)),
         };
         if let Ok(ListedUsers { left_out: now, .. }) = &listed
             && *now != left_out
