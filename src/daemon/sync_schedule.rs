@@ -32,6 +32,12 @@ const SOONEST: Duration = Duration::from_secs(5);
 /// Syncs in a row that found nothing, after which the interval doubles, where that is allowed.
 const IDLE: u32 = 10;
 
+/// How long until a login is tried again that was refused so many times in a row: who tries too often is shut out.
+pub(super) fn login_wait(refused: u32) -> Duration {
+    let nth = usize::try_from(refused.saturating_sub(1)).unwrap_or(usize::MAX);
+    LOGIN_WAITS.get(nth).copied().unwrap_or(LAST_LOGIN_WAIT)
+}
+
 /// How the syncs of a source went, as far as its next one depends on it.
 #[derive(Debug)]
 pub(super) struct SyncSchedule {
@@ -165,7 +171,7 @@ impl SyncSchedule {
                 self.soon.map_or(usual, |soon| usual.min(soon))
             }
             (_, Some(retry_after), _) => retry_after.max(first),
-            (_, None, Obstacle::Login) => self.login_wait(),
+            (_, None, Obstacle::Login) => login_wait(self.logins),
             // Its first answer comes before.
             (_, None, Obstacle::Server) => LONGEST_WAIT,
             // Whether a folder is there costs little to ask, and nothing reports a mount.
@@ -183,17 +189,11 @@ impl SyncSchedule {
         waits_for_time.then(|| now.saturating_add(elapsed(self.wait())))
     }
 
-    /// How long until a login is tried again that was refused: who tries too often is shut out.
-    fn login_wait(&self) -> Duration {
-        let nth = usize::try_from(self.logins.saturating_sub(1)).unwrap_or(usize::MAX);
-        LOGIN_WAITS.get(nth).copied().unwrap_or(LAST_LOGIN_WAIT)
-    }
-
     /// What is said at `now` besides the error of a sync: what is waited for, where that is not just some time.
     pub(super) fn waits_for(&self, now: UtcMillis) -> String {
         match (self.obstacle, self.retry_after) {
             (Obstacle::Login, _) => {
-                let at = now.saturating_add(elapsed(self.login_wait()));
+                let at = now.saturating_add(elapsed(login_wait(self.logins)));
                 let at = at.timestamp().strftime("%Y-%m-%d %H:%M:%SZ");
                 format!("; it is tried again once the secret is another one, else at {at}, so as not to be shut out")
             }

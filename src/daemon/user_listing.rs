@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use super::sync_schedule::login_wait;
 use crate::config::{Config, LimitsConfig, ServerUsers, UserListing};
 use crate::http::Hosts;
 use crate::source::caldav::{CaldavError, ListedUsers, UserLister};
@@ -13,9 +14,6 @@ use crate::source::caldav::{CaldavError, ListedUsers, UserLister};
 const FIRST_LISTS: Duration = Duration::from_secs(60);
 /// After a list that failed, the next try comes after this, if the interval is not shorter.
 const RETRY_AFTER: Duration = Duration::from_secs(60);
-/// After a login that was refused, after these, one after the other: guards such as fail2ban shut out who tries often.
-const LOGIN_WAITS: [Duration; 3] =
-    [Duration::from_secs(5 * 60), Duration::from_secs(25 * 60), Duration::from_secs(2 * 60 * 60)];
 
 /// Asks all servers of `config` for their users, once, and notes what they say in its `server_users`.
 pub async fn list_users(config: &Config) {
@@ -53,7 +51,7 @@ async fn follow_one(listing: UserListing, limits: LimitsConfig, hosts: Hosts, no
             return;
         }
     };
-    let (mut refused, mut left_out) = (0_usize, 0);
+    let (mut refused, mut left_out) = (0_u32, 0);
     // The start has just asked.
     sleep(listing.interval.min(RETRY_AFTER)).await;
     loop {
@@ -76,10 +74,9 @@ async fn follow_one(listing: UserListing, limits: LimitsConfig, hosts: Hosts, no
         }
         noted.note(&listing.source, listed.map(|listed| listed.users).map_err(|error| error.to_string()));
         if is_refused {
-            let wait = LOGIN_WAITS.get(refused).or(LOGIN_WAITS.last()).copied().unwrap_or(RETRY_AFTER);
             refused = refused.saturating_add(1);
             tokio::select! {
-                () = sleep(wait) => {}
+                () = sleep(login_wait(refused)) => {}
                 () = lister.changes() => {}
             }
         } else {
