@@ -35,7 +35,7 @@ impl SocketFile {
         let socket = bound(path, kind).map_err(|why| failed(&why))?;
         let file = SocketFile { path: path.to_owned(), file: number(path) };
         if mode != PRIVATE {
-            fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(|why| failed(&why))?;
+            set_mode(path, file.file, mode).map_err(|why| failed(&why))?;
         }
         Ok((socket, file))
     }
@@ -52,6 +52,19 @@ impl Drop for SocketFile {
 
 fn number(path: &Path) -> Option<(u64, u64)> {
     fs::symlink_metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
+/// Gives the file at `path` the mode `mode` if it is `expected`, and follows no link that has taken its place.
+fn set_mode(path: &Path, expected: Option<(u64, u64)>, mode: u32) -> io::Result<()> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let metadata = file.metadata()?;
+    if !metadata.file_type().is_socket() || expected != Some((metadata.dev(), metadata.ino())) {
+        return Err(io::Error::other("another file has taken its place"));
+    }
+    // A file that is open as a path only has no mode to set by its descriptor itself.
+    let open = Path::new("/proc/self/fd").join(file.as_raw_fd().to_string());
+    fs::set_permissions(open, fs::Permissions::from_mode(mode))
 }
 
 /// The mode of a socket that is for one user.
@@ -95,5 +108,27 @@ impl ShortPath {
     /// The path, as long as this lives.
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn the_mode_of_what_took_the_place_of_a_socket_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (folder.path().join("socket"), folder.path().join("other"));
+        let (_socket, file) = SocketFile::bind(&path, SocketType::DGRAM, 0o666).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&path), 0o666);
+        fs::write(&other, "").unwrap();
+        fs::set_permissions(&other, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::remove_file(&path).unwrap();
+        symlink(&other, &path).unwrap();
+        set_mode(&path, file.file, 0o666).unwrap_err();
+        assert_eq!(mode(&other), 0o600);
     }
 }
