@@ -31,10 +31,18 @@ const RUN_EVERY: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct AdminGuard {
     token: Option<SecretSource>,
-    /// What a command has printed, and when it was run.
-    printed: Mutex<Option<(Secret, Instant)>>,
+    /// What a command has printed.
+    printed: Mutex<Printed>,
     /// Why the token could not be read the last time.
     fault: Mutex<Option<String>>,
+}
+
+/// What a command has printed, and how its last run ended.
+#[derive(Debug, Default)]
+struct Printed {
+    token: Option<Secret>,
+    /// When it was last run, and why that failed, if it did.
+    last: Option<(Instant, Option<String>)>,
 }
 
 impl AdminGuard {
@@ -67,17 +75,23 @@ impl AdminGuard {
     async fn is_right(&self, source: &SecretSource, given: &[u8]) -> Result<bool, String> {
         if !source.is_printed() {
             let wanted = source.get().await.map_err(|why| why.to_string())?;
+            *self.fault.lock().await = None;
             return Ok(is_equal(wanted.expose().as_bytes(), given));
         }
         let mut printed = self.printed.lock().await;
-        if let Some((wanted, at)) = &*printed
-            && (is_equal(wanted.expose().as_bytes(), given) || at.elapsed() < RUN_EVERY)
-        {
-            return Ok(is_equal(wanted.expose().as_bytes(), given));
+        let is_known = printed.token.as_ref().is_some_and(|token| is_equal(token.expose().as_bytes(), given));
+        if is_known {
+            return Ok(true);
         }
-        let wanted = source.get().await.map_err(|why| why.to_string())?;
+        if let Some((_, fault)) = printed.last.as_ref().filter(|(at, _)| at.elapsed() < RUN_EVERY) {
+            return fault.clone().map_or(Ok(false), Err);
+        }
+        let outcome = source.get().await.map_err(|why| why.to_string());
+        printed.last = Some((Instant::now(), outcome.as_ref().err().cloned()));
+        let wanted = outcome?;
+        *self.fault.lock().await = None;
         let is_right = is_equal(wanted.expose().as_bytes(), given);
-        *printed = Some((wanted, Instant::now()));
+        printed.token = Some(wanted);
         Ok(is_right)
     }
 }
@@ -145,4 +159,23 @@ fn is_of_this_machine(headers: &HeaderMap) -> bool {
 fn is_of_a_page(headers: &HeaderMap) -> bool {
     let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
     headers.contains_key(header::ORIGIN) || site.is_some_and(|site| !matches!(site, b"none" | b"same-origin"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tables::SecretCommand;
+
+    #[tokio::test]
+    async fn a_command_that_fails_is_not_run_for_each_request() {
+        let folder = tempfile::tempdir().unwrap();
+        let runs = folder.path().join("runs");
+        let script = format!("echo >> '{}'; exit 1", runs.display());
+        let command = SecretCommand::new("token_command", "/bin/sh".to_owned(), vec!["-c".to_owned(), script]);
+        let source = SecretSource::Printed(command);
+        let guard = AdminGuard::new(Some(source.clone()));
+        let first = guard.is_right(&source, b"sesame").await.unwrap_err();
+        assert_eq!(guard.is_right(&source, b"sesame").await.unwrap_err(), first);
+        assert_eq!(std::fs::read(&runs).unwrap(), b"\n");
+    }
 }
