@@ -61,6 +61,9 @@ pub(super) fn read(section: Section<'_>) -> AdminConfig {
         _ => {}
     }
     let certificate = certificate(&section);
+    if certificate.is_some() && !section.has("listen") {
+        section.report("certificate", "is given without listen: add the address at which TLS is spoken");
+    }
     let push_url = section.read("push_url", |value| push_url(&value::string(value)?));
     if push_url.is_some() && !section.has("listen") {
         section.report("push_url", "is given without listen: add the address at which pushes arrive");

@@ -220,6 +220,7 @@ fn wrong_types_and_values() {
             "[admin]\ncyrus_socket = 's'\ncyrus_socket_mode = '0066'",
             "3: [admin]: cyrus_socket_mode is '0066' and must be",
         ),
+        ("[admin]\ncertificate = 'x'\nkey = 'y'", "2: [admin]: certificate is given without listen"),
         ("[admin]\nlisten = '127.0.0.1:1'\ncertificate = 'x'", "3: [admin]: certificate is given without its key"),
         (
             "[[source]]\nkind='caldav'\nurl='https://h/'\nhinted_poll_interval='5s'",
