@@ -24,18 +24,17 @@ pub(super) struct ServerAnswer {
 }
 
 impl ServerUsers {
-    /// Notes the users of `source`, or why they cannot be listed: then those from before stay. Whether that is news.
-    pub fn note(&self, source: &str, listed: Result<Vec<String>, String>) -> bool {
+    /// Notes the users of `source`, or why they cannot be listed: then those from before stay. Another fault than
+    /// before is no change: a fault may name how long a request took.
+    pub fn note(&self, source: &str, listed: Result<Vec<String>, String>) {
         let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let before = noted.sources.get(source).cloned().unwrap_or_default();
         let now = match listed {
             Ok(users) => ServerAnswer { users: Some(users), fault: None },
             Err(fault) => ServerAnswer { fault: Some(fault), ..before.clone() },
         };
-        let is_news = now != before;
-        noted.changes += u64::from(is_news);
+        noted.changes += u64::from(now.users != before.users || now.fault.is_some() != before.fault.is_some());
         noted.sources.insert(source.to_owned(), now);
-        is_news
     }
 
     /// A number that is another one after each change.
@@ -57,11 +56,14 @@ mod tests {
     fn users_stay_while_they_cannot_be_listed() {
         let users = ServerUsers::default();
         assert!(users.of("all").is_none());
-        assert!(users.note("all", Ok(vec!["mary".to_owned()])) && users.clone().note("all", Err("down".to_owned())));
+        users.note("all", Ok(vec!["mary".to_owned()]));
+        users.clone().note("all", Err("down".to_owned()));
         let answer = users.of("all").unwrap();
         assert_eq!((answer.users.unwrap(), answer.fault.as_deref()), (vec!["mary".to_owned()], Some("down")));
-        assert!(!users.note("all", Err("down".to_owned())) && users.changes() == 2);
-        assert!(users.note("all", Ok(Vec::new())));
+        users.note("all", Err("down for longer".to_owned()));
+        assert_eq!((users.changes(), users.of("all").unwrap().fault.as_deref()), (2, Some("down for longer")));
+        users.note("all", Ok(Vec::new()));
+        assert_eq!(users.changes(), 3);
         assert_eq!(users.of("all").unwrap(), ServerAnswer { users: Some(Vec::new()), fault: None });
     }
 }
