@@ -80,6 +80,9 @@ fn line(synced: &SyncedSource) -> String {
 /// That `written` names no source of `config`.
 fn unknown(written: &str, config: &Config) -> String {
     let names: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
-    let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    let mut known: Vec<String> = names.into_iter().map(str::to_owned).collect();
+    // Servers are not asked here for their users.
+    known.extend(config.listings.iter().map(|listing| format!("those of the users of '{}'", listing.source)));
+    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
     format!("there is no source '{written}'; there are: {known}")
 }
