@@ -361,7 +361,7 @@ fn a_server_that_asks_for_a_certificate_is_shown_one() {
         (both, shown, "", 0o600, "client_key names "),
         (both, shown, "x", 0o600, "client_key holds no private key"),
         (both, shown, key, 0o640, "which others may read"),
-        (both, CERTIFICATE, include_str!("proxied/server.key"), 0o600, "the server ends the TLS handshake"),
+        (both, CERTIFICATE, include_str!("proxied/server.key"), 0o600, "log may say why"),
         (both, shown, key, 0o600, "sync finished"),
     ];
     for (lines, certificate, key, mode, told) in cases {
