@@ -56,8 +56,9 @@ class Stack:
         return options
 
     def start(self, user, *command):
-        """Starts a process that logs on standard error."""
-        return subprocess.Popen(command, stdout=sys.stderr, **self.options(user))
+        """Starts a process that logs on standard error, in a session of its own: the master of Cyrus ends its whole process
+        group when it is told to end, and so would end that of another test."""
+        return subprocess.Popen(command, stdout=sys.stderr, start_new_session=True, **self.options(user))
 
     def run(self, user, *command):
         """Runs a program to its end; what it says is shown when it fails."""
