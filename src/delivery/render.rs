@@ -83,7 +83,7 @@ impl Renderer {
         }
         if let Some(event) = StoreEvent::read(json) {
             let event = self.event(StoreEvent { message_content: None, ..event });
-            return within(event.to_json(), limit).map(Cow::Owned);
+            return within("the store event", event.to_json(), limit).map(Cow::Owned);
         }
         let mut notification = read(json)?;
         if self.format.local_times {
@@ -99,7 +99,7 @@ impl Renderer {
         for text in last_texts(&mut notification, self.format) {
             cut(text, &mut excess);
         }
-        within(self.write(&notification)?, limit).map(Cow::Owned)
+        within("the alarm", self.write(&notification)?, limit).map(Cow::Owned)
     }
 
     /// Times as the wall clock of the event's zone shows them, without `Z`. They stay as they are where
@@ -128,15 +128,15 @@ impl Renderer {
     }
 }
 
-/// `json`, if it has at most `limit` octets.
+/// `json`, if it has at most `limit` octets; `what` it is begins the sentence where it has more.
 ///
 /// # Errors
 /// [`Outcome::Permanent`] when it has more.
-fn within(json: String, limit: usize) -> Result<String, Outcome> {
+fn within(what: &str, json: String, limit: usize) -> Result<String, Outcome> {
     if json.len() <= limit {
         return Ok(json);
     }
-    Err(Outcome::permanent(format!("the alarm does not fit into {limit} octets, however much of it is cut")))
+    Err(Outcome::permanent(format!("{what} does not fit into {limit} octets, however much of it is cut")))
 }
 
 /// A stored notification.
@@ -355,8 +355,11 @@ mod tests {
 
     #[test]
     fn what_cannot_fit_is_refused() {
-        let stored = json(&melbourne());
-        assert!(matches!(renderer(PLAIN).render_within(&stored, 100), Err(Outcome::Permanent { .. })));
+        let event = r#"{"event":"MessageExpunge","timestamp":"","service":"reveille","uri":"/mary/work/a.ics","pid":7,"user":"mary","serverFQDN":"host"}"#;
+        for (stored, what) in [(json(&melbourne()).as_str(), "the alarm"), (event, "the store event")] {
+            let Err(Outcome::Permanent { response }) = renderer(PLAIN).render_within(stored, 100) else { panic!() };
+            assert!(response.starts_with(&format!("{what} does not fit into 100 octets")), "{response}");
+        }
     }
 
     proptest! {
