@@ -159,11 +159,26 @@ pub fn event_identity(about: &About, change: &StoreChange<'_>) -> [u8; 16] {
     identity
 }
 
+/// Which of the versions of an object under one name it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VersionTime {
+    /// It was written then, as its source says.
+    Written(UtcMillis),
+    /// Nothing says when; it was found to be new or gone then.
+    Found(UtcMillis),
+    /// Nothing says when; it is the version of this number since the object was found to be new.
+    Revision(i64),
+}
+
 /// What distinguishes a version of an object from all others that are, were and will be under its name: its entity tag
-/// and text, and when it was written, or else which of its versions it is.
-pub fn object_version(etag: &str, last_modified: Option<UtcMillis>, revision: i64, text: &[u8]) -> String {
-    let written = last_modified.map_or_else(|| format!("revision {revision}"), |at| at.0.to_string());
-    format!("{etag}\n{written}\n{}", hex(&Sha256::digest(text)))
+/// and text, and when it was written, or else when it was found to be new or gone, or which of its versions it is.
+pub fn object_version(etag: &str, time: VersionTime, text: &[u8]) -> String {
+    let time = match time {
+        VersionTime::Written(at) => at.0.to_string(),
+        VersionTime::Found(at) => format!("found {}", at.0),
+        VersionTime::Revision(revision) => format!("revision {revision}"),
+    };
+    format!("{etag}\n{time}\n{}", hex(&Sha256::digest(text)))
 }
 
 impl StoreEvent {
@@ -302,13 +317,12 @@ mod tests {
 
     #[test]
     fn each_version_of_each_object_has_an_identity_of_its_own() {
-        let version = |etag: &str, at: Option<i64>, revision, text: &str| {
-            object_version(etag, at.map(UtcMillis), revision, text.as_bytes())
-        };
-        let first = version("e", None, 1, "a");
-        assert_ne!(first, version("e", None, 3, "a"), "it came back");
-        assert_ne!(version("e", Some(1), 1, "a"), version("e", Some(2), 1, "a"));
-        assert_eq!(version("e", Some(1), 1, "a"), version("e", Some(1), 2, "a"), "two sources have seen it");
+        let version = |etag: &str, time, text: &str| object_version(etag, time, text.as_bytes());
+        let first = version("e", VersionTime::Revision(1), "a");
+        assert_ne!(first, version("e", VersionTime::Revision(3), "a"), "back to what it was");
+        for time in [VersionTime::Written, VersionTime::Found] {
+            assert_ne!(version("e", time(UtcMillis(1)), "a"), version("e", time(UtcMillis(2)), "a"));
+        }
         let base = append(&first, "a");
         let identity = event_identity(&about(), &base);
         assert_eq!(identity, event_identity(&about(), &append(&first, "b")));
@@ -316,6 +330,6 @@ mod tests {
         let john = About { user: "john".to_owned(), ..about() };
         assert_ne!(identity, event_identity(&about(), &gone));
         assert_ne!(identity, event_identity(&john, &base));
-        assert_ne!(identity, event_identity(&about(), &append(&version("f", None, 1, "a"), "a")));
+        assert_ne!(identity, event_identity(&about(), &append(&version("f", VersionTime::Revision(1), "a"), "a")));
     }
 }

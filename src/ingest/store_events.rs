@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::plan::{Job, Planner};
 use crate::calendar::ical::object::Object;
 use crate::ledger::{CalendarRow, Existing, NewFiring, PlannedObject};
-use crate::store_event::{ChangedObject, StoreChange, StoreEventKind, object_version};
+use crate::store_event::{ChangedObject, StoreChange, StoreEventKind, VersionTime, object_version};
 use crate::time::UtcMillis;
 
 /// The objects that a batch changes as they were before, by href.
@@ -16,7 +16,9 @@ pub(super) struct ObjectsBefore {
 
 #[derive(Debug)]
 struct ObjectBefore {
-    version: String,
+    etag: String,
+    last_modified: Option<UtcMillis>,
+    revision: i64,
     text: Vec<u8>,
 }
 
@@ -47,8 +49,7 @@ impl ObjectsBefore {
         let edited = jobs.iter().filter_map(|job| Some((job.href.clone(), job.existing.clone()?)));
         let before = |(href, existing): (String, Existing)| {
             let Existing { etag, last_modified, revision, text, .. } = existing;
-            let version = object_version(&etag, last_modified, revision, &text);
-            (href, ObjectBefore { version, text })
+            (href, ObjectBefore { etag, last_modified, revision, text })
         };
         ObjectsBefore { objects: edited.chain(went).map(before).collect() }
     }
@@ -67,7 +68,9 @@ pub(super) fn of_batch(planner: &Planner, batch: &BatchChange<'_>) -> Vec<NewFir
             put(planner, batch, object, unreadable.contains(object.href.as_str()), &mut events);
         }
         for href in batch.gone {
-            events.extend(batch.before.objects.get(href).and_then(|before| expunged(planner, batch, href, before)));
+            let found = VersionTime::Found(batch.now);
+            let before = batch.before.objects.get(href);
+            events.extend(before.and_then(|before| expunged(planner, batch, href, (before, found))));
         }
     }
     events
@@ -116,21 +119,34 @@ fn put(
     if is_unreadable || before.is_some_and(|before| before.text == object.text) {
         return;
     }
-    let revision = object.existing.map_or(1, |version| version.revision.saturating_add(1));
+    // Numbers begin again with an object that was gone.
+    let unsaid = object
+        .existing
+        .map_or(VersionTime::Found(batch.now), |version| VersionTime::Revision(version.revision.saturating_add(1)));
+    let time = object.last_modified.map_or(unsaid, VersionTime::Written);
     let uid = object.uids.first().map_or("", String::as_str);
     let change = StoreChange {
         kind: StoreEventKind::MessageAppend,
-        version: object_version(&object.etag, object.last_modified, revision, &object.text),
+        version: object_version(&object.etag, time, &object.text),
         object: Some(ChangedObject { href: &object.href, uid, text: Some(&object.text) }),
         old_name: None,
         privileges: None,
     };
     events.extend(planner.renderer().store_event(batch.row, &change, batch.now));
-    events.extend(before.and_then(|before| expunged(planner, batch, &object.href, before)));
+    events.extend(before.and_then(|before| {
+        let unsaid = VersionTime::Revision(before.revision);
+        expunged(planner, batch, &object.href, (before, unsaid))
+    }));
 }
 
-/// The event that the text `before` at `href` is gone; none if it was not a whole one, which is in no event.
-fn expunged(planner: &Planner, batch: &BatchChange<'_>, href: &str, before: &ObjectBefore) -> Option<NewFiring> {
+/// The event that the text `before` at `href` is gone, whose version is `unsaid` if nothing says when it was written;
+/// none if it was not a whole one, which is in no event.
+fn expunged(
+    planner: &Planner,
+    batch: &BatchChange<'_>,
+    href: &str,
+    (before, unsaid): (&ObjectBefore, VersionTime),
+) -> Option<NewFiring> {
     let kind = StoreEventKind::MessageExpunge;
     if !planner.renderer().has_store_event(kind) {
         return None;
@@ -139,11 +155,12 @@ fn expunged(planner: &Planner, batch: &BatchChange<'_>, href: &str, before: &Obj
     if object.is_cut_off || object.is_unclosed {
         return None;
     }
+    let time = before.last_modified.map_or(unsaid, VersionTime::Written);
     let uids = object.uids();
     let uid = uids.first().copied().unwrap_or_default();
     let change = StoreChange {
         kind,
-        version: before.version.clone(),
+        version: object_version(&before.etag, time, &before.text),
         object: Some(ChangedObject { href, uid, text: None }),
         old_name: None,
         privileges: None,

@@ -344,3 +344,37 @@ async fn the_parts_of_a_first_sync_are_no_changes() {
     assert_eq!(kinds, [true, false]);
     ledger.close().await;
 }
+
+#[tokio::test]
+async fn an_object_that_comes_back_unchanged_is_told_again_where_no_time_of_writing_is_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let clock = Clock::manual(at("12:00"));
+    let (core, ledger) = start(&path, &clock, Arc::new(Script::default())).await.unwrap();
+    let batch = |now: &str, changes| ChangeBatch {
+        calendar: CalendarInfo { href: "/a/".to_owned(), user: "mary".to_owned(), ..CalendarInfo::default() },
+        synced_at: at(now),
+        changes,
+        checkpoint: Some(Checkpoint { sync_state: now.to_owned() }),
+        may_lag: false,
+        made: None,
+        begun: None,
+    };
+    core.ingest.apply("dav", batch("12:00", Vec::new())).await.unwrap();
+    for (now, change) in [
+        ("12:01", put("one", "13:00")),
+        ("12:02", gone("one")),
+        ("12:03", put("one", "13:00")),
+        ("12:04", put("one", "13:00")),
+        ("12:05", gone("one")),
+    ] {
+        clock.set(at(now));
+        core.ingest.apply("dav", batch(now, vec![change])).await.unwrap();
+    }
+    ledger.close().await;
+    let mut inspector = Inspector::open(&path).await.unwrap();
+    let events = inspector.store_events(UtcMillis::MIN, 100).await.unwrap();
+    let count = |kind: &str| events.iter().filter(|row| row.notification.contains(kind)).count();
+    assert_eq!(["\"MessageAppend\"", "\"MessageExpunge\""].map(count), [2, 2]);
+    inspector.close().await.unwrap();
+}
