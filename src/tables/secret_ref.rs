@@ -5,6 +5,7 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::access::User;
 
@@ -12,6 +13,8 @@ use crate::access::User;
 pub const MAX_SECRET: u64 = 64 * 1024;
 /// The environment variable that names the folder in which systemd puts a service's credentials.
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
+/// Files that this process has begun to replace: each draft has a name of its own.
+static DRAFTS: AtomicU64 = AtomicU64::new(0);
 
 /// A secret, read from where the configuration says. Its `Debug` shows nothing of it.
 #[derive(Clone, PartialEq, Eq)]
@@ -36,14 +39,14 @@ impl std::fmt::Debug for Secret {
 }
 
 /// The place of a secret, as a section names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SecretRef {
     /// The key that names it, for messages: `password_file`.
     key: &'static str,
     place: SecretPlace,
 }
 
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 enum SecretPlace {
     /// A file that its owner alone may read.
     File(PathBuf),
@@ -179,8 +182,10 @@ fn replace_file(path: &Path, secret: &Secret) -> io::Result<()> {
     let before = std::fs::metadata(&path)?;
     let folder = path.parent().unwrap_or(Path::new("/"));
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let draft = folder.join(format!(".{name}.{}", std::process::id()));
-    let written = write_draft(&draft, secret, &before).and_then(|()| std::fs::rename(&draft, &path));
+    let number = DRAFTS.fetch_add(1, Ordering::Relaxed);
+    let draft = folder.join(format!(".{name}.{}.{number}", std::process::id()));
+    let file = new_draft(&draft)?;
+    let written = write_draft(file, secret, &before).and_then(|()| std::fs::rename(&draft, &path));
     if let Err(why) = written {
         // Whatever was there is as it was.
         let _ = std::fs::remove_file(&draft);
@@ -189,9 +194,18 @@ fn replace_file(path: &Path, secret: &Secret) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Writes `secret` into the new file `draft`, with the owner and the mode of the file that was there `before`.
-fn write_draft(draft: &Path, secret: &Secret, before: &Metadata) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft)?;
+/// Makes the file `draft`. One that is there was left by a process that had the same id and has ended: in a container,
+/// the id is often 1.
+fn new_draft(draft: &Path) -> io::Result<File> {
+    let make = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft);
+    match make() {
+        Err(why) if why.kind() == io::ErrorKind::AlreadyExists => std::fs::remove_file(draft).and_then(|()| make()),
+        made => made,
+    }
+}
+
+/// Writes `secret` into the new `file`, with the owner and the mode of the file that was there `before`.
+fn write_draft(mut file: File, secret: &Secret, before: &Metadata) -> io::Result<()> {
     let own = file.metadata()?;
     if (own.uid(), own.gid()) != (before.uid(), before.gid()) {
         fchown(&file, Some(before.uid()), Some(before.gid()))?;
@@ -282,4 +296,32 @@ fn remedy(path: &Path, metadata: &Metadata) -> String {
     }
     let (owner, user) = (User::with_id(metadata.uid()).name, user.name);
     format!("it belongs to the user '{owner}', and this is the user '{user}': chown {user} {shown}; chmod 600 {shown}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_by_several_at_once_and_beside_the_drafts_of_a_process_that_has_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("refresh");
+        std::fs::write(&path, "old\n").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        // More than this test can use up, whatever others do meanwhile.
+        let next = DRAFTS.load(Ordering::Relaxed);
+        for number in next..next + 200 {
+            std::fs::write(folder.path().join(format!(".refresh.{}.{number}", std::process::id())), "left").unwrap();
+        }
+        let place = SecretRef::file("refresh_token_file", path.clone());
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..20).for_each(|_| place.replace(&Secret::new("new")).unwrap()));
+            }
+        });
+        assert_eq!(place.read().unwrap().expose(), "new");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 121, "80 of the drafts were replaced");
+    }
 }
