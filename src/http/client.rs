@@ -15,7 +15,7 @@ use super::builder::ClientError;
 use super::challenge::Challenge;
 use super::client_maker::{ClientMaker, ClientSettings, LoggedIn};
 use super::error::HttpError;
-use super::host::Host;
+use super::host::{Host, Hosts};
 use super::login::LoginState;
 use super::message::{HttpFailure, HttpRequest, HttpResponse, HttpTransport, response_head};
 use super::patience::Patience;
@@ -112,6 +112,12 @@ impl HttpClient {
     #[must_use]
     pub fn on(self, host: Arc<Host>) -> HttpClient {
         HttpClient { host, ..self }
+    }
+
+    /// This client, which shares access tokens with those of `hosts` that use the same refresh token.
+    #[must_use]
+    pub fn sharing_tokens(self, hosts: &Hosts) -> HttpClient {
+        HttpClient { maker: self.maker.sharing(hosts.refresh_tokens()), ..self }
     }
 
     /// This client, whose requests do not wait for a server that is busy: its answer that it is so is the response.

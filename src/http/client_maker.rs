@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::builder::{ClientError, client_builder, tls_config};
 use super::login::Login;
 use super::message::HttpRequest;
-use super::oauth2::{Grant, TokenClient};
+use super::oauth2::{Grant, RefreshTokens, TokenClient};
 use super::public_addresses::PublicResolver;
 use crate::tables::{ClientCertificate, Credentials, FileStamp, Secret, SecretRef, SecretSource};
 
@@ -109,6 +109,12 @@ impl ClientMaker {
         }
     }
 
+    /// This maker, which shares access tokens with the others in `all` that use the same refresh token.
+    #[must_use]
+    pub fn sharing(self, all: &RefreshTokens) -> ClientMaker {
+        ClientMaker { tokens: self.tokens.map(|tokens| tokens.sharing(all)), ..self }
+    }
+
     /// This maker, whose clients connect to public addresses only, and use no proxy.
     #[must_use]
     pub fn public_only(self) -> ClientMaker {
@@ -149,6 +155,9 @@ impl ClientMaker {
     /// As for [`ClientMaker::get`].
     pub async fn has_another_login(&self, refused: &LoggedIn) -> Result<bool, ClientError> {
         *lock(&self.refused) = Some(refused.secrets.clone());
+        if let (Some(tokens), Login::Bearer { token }) = (&self.tokens, &refused.login) {
+            tokens.forget(token).await;
+        }
         {
             let mut made = self.made.lock().await;
             // Another request may have got it already.
@@ -236,8 +245,8 @@ impl ClientMaker {
                 Login::Password { username: username.clone(), password: password.clone(), scheme: *scheme }
             }
             (Credentials::Bearer { .. }, KeptSecrets::One(token)) => Login::Bearer { token: token.clone() },
-            (_, KeptSecrets::Grant(grant)) => {
-                let token = self.token(grant, &mut of, &mut until).await;
+            (_, KeptSecrets::Grant(_)) => {
+                let token = self.token(&mut of, &mut until).await;
                 Login::Bearer { token: token.inspect_err(|error| self.note_refusal(error, &secrets))? }
             }
             _ => Login::None,
@@ -245,11 +254,11 @@ impl ClientMaker {
         Ok(LoggedIn { of, client, login, secrets, until })
     }
 
-    /// An access token for `grant`, which is used `until` then. If it came with a refresh token, the version of the
-    /// file that this is in is another one in `of`.
-    async fn token(&self, grant: &Grant, of: &mut Stamps, until: &mut Option<Instant>) -> Result<Secret, ClientError> {
+    /// An access token, which is used `until` then. If it came with a refresh token, the version of the file that this
+    /// is in is another one in `of`.
+    async fn token(&self, of: &mut Stamps, until: &mut Option<Instant>) -> Result<Secret, ClientError> {
         let Some(tokens) = &self.tokens else { return Err(ClientError::Settings("no token endpoint".to_owned())) };
-        let fetched = tokens.fetch(grant).await?;
+        let fetched = tokens.fetch().await?;
         if fetched.has_written {
             of.secrets = self.stamps().secrets;
             *lock(&self.tried) = *of;

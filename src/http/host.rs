@@ -9,6 +9,8 @@ use reqwest::Url;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::oauth2::RefreshTokens;
+
 /// The pause between two requests once a server has asked for fewer of them; it grows by half each further time.
 const FIRST_GAP: Duration = Duration::from_millis(100);
 /// It grows no further than this.
@@ -34,6 +36,7 @@ const MAX_REQUESTS: usize = 8;
 #[derive(Clone, Debug)]
 pub struct Hosts {
     hosts: Arc<Mutex<HashMap<String, Arc<Host>>>>,
+    refresh_tokens: RefreshTokens,
     max_requests: usize,
 }
 
@@ -46,7 +49,7 @@ impl Default for Hosts {
 impl Hosts {
     /// None yet, each of which will get at most `max_requests` at the same time.
     pub fn new(max_requests: usize) -> Hosts {
-        Hosts { hosts: Arc::default(), max_requests }
+        Hosts { hosts: Arc::default(), refresh_tokens: RefreshTokens::default(), max_requests }
     }
 
     /// The server at `url`: its scheme, name and port.
@@ -54,6 +57,11 @@ impl Hosts {
         let mut hosts = lock(&self.hosts);
         let host = hosts.entry(url.origin().ascii_serialization());
         Arc::clone(host.or_insert_with(|| Arc::new(Host::new(self.max_requests))))
+    }
+
+    /// The refresh tokens with which clients get access tokens for them.
+    pub(super) fn refresh_tokens(&self) -> &RefreshTokens {
+        &self.refresh_tokens
     }
 }
 

@@ -1,14 +1,18 @@
 //! Access tokens for a refresh token (RFC 6749, 6): one is asked for at the token endpoint of an authorization server
-//! when it is needed, and kept in memory until shortly before it expires. No message holds a secret.
+//! when it is needed, and kept in memory until shortly before it expires. Clients that use the same refresh token share
+//! what comes of it: a server may replace it each time. No message holds a secret.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use reqwest::Url;
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use serde_json::Value;
+use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use super::body::{Body, unless_silent};
 use super::builder::{ClientError, client_builder, tls_config};
@@ -27,13 +31,24 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 const MAX_EXPLANATION: usize = 200;
 
 /// Gets access tokens for one refresh token.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct TokenClient {
     settings: OAuth2Settings,
     ca_file: Option<PathBuf>,
     timeout: Duration,
+    /// Locked while one of the clients of the refresh token asks for an access token.
+    tokens: Arc<AsyncMutex<Tokens>>,
+}
+
+/// What the clients of one refresh token share.
+#[derive(Debug, Default)]
+struct Tokens {
+    /// The access token that was got last, and what for.
+    granted: Option<(Grant, AccessToken)>,
     /// A refresh token that could not be written.
-    unwritten: Mutex<Option<Unwritten>>,
+    unwritten: Option<Unwritten>,
+    /// Why there was none when it was asked for last, and when that was known.
+    failure: Option<(ClientError, Instant)>,
 }
 
 /// A refresh token that the server has put in the place of the one that is `kept`.
@@ -43,8 +58,20 @@ struct Unwritten {
     token: Secret,
 }
 
+/// Which refresh token it is: where it is used, and where it and the name of its client are kept.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct TokenKey {
+    token_url: String,
+    client_id: SecretRef,
+    refresh_token: SecretRef,
+}
+
+/// All refresh tokens that are in use.
+#[derive(Clone, Debug, Default)]
+pub struct RefreshTokens(Arc<Mutex<HashMap<TokenKey, Weak<AsyncMutex<Tokens>>>>>);
+
 /// An access token.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct AccessToken {
     /// The token (RFC 6750).
     pub token: Secret,
@@ -70,11 +97,32 @@ struct Granted {
     refresh_token: Option<Secret>,
 }
 
+impl RefreshTokens {
+    /// What the clients of the refresh token in `settings` share.
+    fn of(&self, settings: &OAuth2Settings) -> Arc<AsyncMutex<Tokens>> {
+        let OAuth2Settings { client_id, refresh_token, token_url, .. } = settings.clone();
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|_, tokens| tokens.strong_count() > 0);
+        let known = known.entry(TokenKey { token_url, client_id, refresh_token }).or_default();
+        known.upgrade().unwrap_or_else(|| {
+            let tokens = Arc::default();
+            *known = Arc::downgrade(&tokens);
+            tokens
+        })
+    }
+}
+
 impl TokenClient {
     /// For the refresh token that `settings` name. The endpoint may be silent for `timeout`, and its certificate may be
     /// of the authorities in `ca_file`.
     pub fn new(settings: &OAuth2Settings, ca_file: Option<PathBuf>, timeout: Duration) -> TokenClient {
-        TokenClient { settings: settings.clone(), ca_file, timeout, unwritten: Mutex::default() }
+        TokenClient { settings: settings.clone(), ca_file, timeout, tokens: Arc::default() }
+    }
+
+    /// This client, which shares what comes of its refresh token with the others in `all` that use the same one.
+    #[must_use]
+    pub fn sharing(self, all: &RefreshTokens) -> TokenClient {
+        TokenClient { tokens: all.of(&self.settings), ..self }
     }
 
     /// What is sent to the token endpoint, as it is kept now.
@@ -89,61 +137,96 @@ impl TokenClient {
         })
     }
 
-    /// Gets an access token for `grant`. A refresh token that comes with it is written in the place of the one that is
-    /// kept (RFC 6749, 6), or, where that is not possible, kept in memory.
+    /// Gets an access token: a new one, unless the one that was got last is still of use. A refresh token that comes
+    /// with it is written in the place of the one that is kept (RFC 6749, 6), or, where that is not possible, kept in
+    /// memory: this goes on to its end even if nobody waits for it any more.
     ///
     /// # Errors
     /// [`ClientError`] when there is none.
-    pub async fn fetch(&self, grant: &Grant) -> Result<AccessToken, ClientError> {
-        let mut kept = grant.clone();
-        let mut asked = self.ask(&kept).await;
+    pub async fn fetch(&self) -> Result<AccessToken, ClientError> {
+        let client = self.clone();
+        let fetching = async move { client.fetch_in_turn().await }.instrument(tracing::Span::current());
+        tokio::spawn(fetching).await.unwrap_or_else(|why| {
+            let reason = format!("no access token was got from {}: {why}", self.shown());
+            Err(ClientError::Later { reason, retry_after: None })
+        })
+    }
+
+    /// The calendar server does not accept the access token `refused`: it is not of use any more.
+    pub async fn forget(&self, refused: &Secret) {
+        let mut tokens = self.tokens.lock().await;
+        tokens.granted = tokens.granted.take().filter(|(_, granted)| granted.token != *refused);
+    }
+
+    async fn fetch_in_turn(&self) -> Result<AccessToken, ClientError> {
+        let since = Instant::now();
+        let mut tokens = self.tokens.lock().await;
+        // Another client may have asked meanwhile.
+        if let Some((error, _)) = tokens.failure.as_ref().filter(|(_, at)| *at > since) {
+            return Err(error.clone());
+        }
+        let fetched = self.fetch_alone(&mut tokens).await;
+        tokens.failure = fetched.as_ref().err().map(|error| (error.clone(), Instant::now()));
+        fetched
+    }
+
+    async fn fetch_alone(&self, tokens: &mut Tokens) -> Result<AccessToken, ClientError> {
+        let read = || self.grant().map_err(|error| ClientError::Settings(error.to_string()));
+        let mut kept = read()?;
+        let is_of_use = |granted: &AccessToken| granted.until.is_none_or(|until| Instant::now() < until);
+        if let Some((_, granted)) = tokens.granted.as_ref().filter(|(of, granted)| *of == kept && is_of_use(granted)) {
+            return Ok(AccessToken { has_written: false, ..granted.clone() });
+        }
+        let mut asked = self.ask(&kept, tokens).await;
         if matches!(asked, Err(ClientError::LoginRefused(_))) {
             // Another process may have got a refresh token in the place of the one that was read.
-            let now = self.grant().map_err(|error| ClientError::Settings(error.to_string()))?;
+            let now = read()?;
             if now != kept {
                 kept = now;
-                asked = self.ask(&kept).await;
+                asked = self.ask(&kept, tokens).await;
             }
         }
         let granted = asked?;
-        let has_written = granted.refresh_token.is_some_and(|token| self.keep(&kept.refresh_token, token));
+        let mut has_written = false;
+        if let Some(token) = granted.refresh_token.filter(|token| *token != kept.refresh_token) {
+            has_written = self.keep(&kept.refresh_token, &token, tokens).await;
+            if has_written {
+                kept.refresh_token = token;
+            }
+        }
         let until = granted.lasts.and_then(|lasts| Instant::now().checked_add(lasts));
-        Ok(AccessToken { token: granted.token, until, has_written })
+        let access = AccessToken { token: granted.token, until, has_written };
+        tokens.granted = Some((kept, access.clone()));
+        Ok(access)
     }
 
     /// Keeps the refresh token `token`, which the server has put in the place of `kept`. Whether it was written.
-    fn keep(&self, kept: &Secret, token: Secret) -> bool {
-        let mut unwritten = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
-        if token == *kept {
-            return false;
-        }
-        match self.settings.refresh_token.replace(&token) {
+    async fn keep(&self, kept: &Secret, token: &Secret, tokens: &mut Tokens) -> bool {
+        let (place, new) = (self.settings.refresh_token.clone(), token.clone());
+        let replace = move || place.replace(&new).map_err(|error| error.to_string());
+        let replaced = tokio::task::spawn_blocking(replace).await;
+        match replaced.unwrap_or_else(|why| Err(why.to_string())) {
             Ok(()) => {
-                *unwritten = None;
+                tokens.unwritten = None;
                 true
             }
-            Err(error) => {
-                if unwritten.is_none() {
+            Err(why) => {
+                if tokens.unwritten.is_none() {
                     tracing::warn!(
-                        "{} has replaced the refresh token: the new one is lost when Reveille stops, because {error}",
+                        "{} has replaced the refresh token: the new one is lost when Reveille stops, because {why}",
                         self.shown()
                     );
                 }
-                *unwritten = Some(Unwritten { kept: kept.clone(), token });
+                tokens.unwritten = Some(Unwritten { kept: kept.clone(), token: token.clone() });
                 false
             }
         }
     }
 
-    /// The refresh token to send: the one in `grant`, unless the server has put another one in its place.
-    fn current(&self, grant: &Grant) -> Secret {
-        let unwritten = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
-        let newer = unwritten.as_ref().filter(|unwritten| unwritten.kept == grant.refresh_token);
-        newer.map_or_else(|| grant.refresh_token.clone(), |unwritten| unwritten.token.clone())
-    }
-
-    async fn ask(&self, grant: &Grant) -> Result<Granted, ClientError> {
-        let refresh_token = self.current(grant);
+    async fn ask(&self, grant: &Grant, tokens: &Tokens) -> Result<Granted, ClientError> {
+        // The one that is kept, unless the server has put another one in its place.
+        let newer = tokens.unwritten.as_ref().filter(|unwritten| unwritten.kept == grant.refresh_token);
+        let refresh_token = newer.map_or(&grant.refresh_token, |unwritten| &unwritten.token).clone();
         let response = self.send(grant, &refresh_token).await?;
         let answer = serde_json::from_slice::<Value>(&response.body).ok().filter(Value::is_object);
         match answer {

@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reqwest::Url;
 use reveille::config::{Credentials, OAuth2Settings, SecretRef};
-use reveille::http::{ClientSettings, HttpClient, HttpLimits, HttpRequest, Method};
+use reveille::http::{ClientSettings, Hosts, HttpClient, HttpLimits, HttpRequest, Method};
 use serde_json::json;
 
 use crate::daemon::Daemon;
@@ -225,14 +225,15 @@ fn client(site: &Site, place: SecretRef) -> (HttpClient, Url) {
     (HttpClient::new(&url, settings, limits), url)
 }
 
+fn propfind(url: &Url) -> HttpRequest {
+    HttpRequest::new(Method::new("PROPFIND"), url).with_header("Depth", "1")
+}
+
 #[tokio::test]
 async fn a_token_is_fetched_once_for_requests_at_the_same_time_and_again_before_it_expires() {
     let site = Site::start();
     let (client, url) = client(&site, SecretRef::inline("1//refresh"));
-    let send = async || {
-        let request = HttpRequest::new(Method::new("PROPFIND"), &url).with_header("Depth", "1");
-        client.send(request).await.unwrap().status
-    };
+    let send = async || client.send(propfind(&url)).await.unwrap().status;
     assert_eq!(tokio::join!(send(), send(), send()), (207, 207, 207));
     assert_eq!(site.endpoint.asked().len(), 1);
     site.with(|authority| authority.tokens += 1);
@@ -279,6 +280,79 @@ fn a_refresh_token_that_the_server_replaces_is_written_into_its_file_or_kept_in_
         watch.sync();
         site.with(|authority| authority.tokens = n);
     }
+}
+
+/// A folder, and where the refresh token of an authority that replaces it each time is in it.
+fn rotating(site: &Site) -> (tempfile::TempDir, PathBuf, SecretRef) {
+    site.with(|authority| authority.rotates = true);
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "refresh", "1//refresh\n", 0o600);
+    let file = folder.path().join("refresh");
+    let place = SecretRef::file("refresh_token_file", file.clone());
+    (folder, file, place)
+}
+
+#[test]
+fn a_refresh_token_that_the_server_replaces_is_written_although_nobody_waits_any_more() {
+    let site = Site::start();
+    let (_folder, file, place) = rotating(&site);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (client, url) = client(&site, place);
+    let client = Arc::new(client);
+    let send = || {
+        let (client, url) = (client.clone(), url.clone());
+        async move { client.send(propfind(&url)).await.unwrap().status }
+    };
+    let held = site.authority.lock().unwrap();
+    let waiting = runtime.spawn(send());
+    wait_until(|| !site.endpoint.asked().is_empty(), || "the endpoint was not asked".to_owned());
+    waiting.abort();
+    assert!(runtime.block_on(waiting).unwrap_err().is_cancelled());
+    drop(held);
+    wait_until(|| fs::read_to_string(&file).unwrap() == "1//r-1\n", || fs::read_to_string(&file).unwrap());
+    assert_eq!((runtime.block_on(send()), site.endpoint.asked().len()), (207, 0), "its access token is used");
+}
+
+#[tokio::test]
+async fn clients_with_the_same_refresh_token_ask_for_an_access_token_one_at_a_time() {
+    let site = Site::start();
+    let (_folder, file, place) = rotating(&site);
+    let hosts = Hosts::default();
+    let [one, two, three] = [(); 3].map(|()| {
+        let (client, url) = client(&site, place.clone());
+        (client.sharing_tokens(&hosts), url)
+    });
+    let send =
+        async |(client, url): &(HttpClient, Url)| client.send(propfind(url)).await.map(|response| response.status).ok();
+    let all = async || <[_; 3]>::from(tokio::join!(send(&one), send(&two), send(&three)));
+    site.with(|authority| authority.instead = Some(Reply::status(503)));
+    assert_eq!((all().await, site.endpoint.asked().len()), ([None; 3], 1), "one fails for all that wait");
+    site.with(|authority| authority.instead = None);
+    assert_eq!((all().await, site.endpoint.asked().len()), ([Some(207); 3], 1));
+    assert_eq!(fs::read_to_string(&file).unwrap(), "1//r-1\n");
+    // What the calendar server refuses is not handed out again.
+    site.with(|authority| authority.tokens += 1);
+    assert_eq!((all().await, site.endpoint.asked().len()), ([Some(207); 3], 1));
+    assert_eq!((all().await, site.endpoint.asked().len()), ([Some(207); 3], 0), "nor is the file read as another one");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "1//r-3\n");
+}
+
+#[test]
+fn sources_with_the_same_refresh_token_share_its_access_token() {
+    let site = Site::start();
+    let (_folder, _, place) = rotating(&site);
+    let hosts = Hosts::default();
+    for _ in 0..3 {
+        let watch = site.watch(place.clone());
+        Watch { source: watch.source.sharing(&hosts), ..watch }.sync();
+    }
+    assert_eq!(site.endpoint.asked().len(), 3, "the state of those that are gone is gone");
+    let watches = [(); 3].map(|()| site.watch(place.clone()));
+    let mut watches = watches.map(|watch| Watch { source: watch.source.sharing(&hosts), ..watch });
+    for watch in &mut watches {
+        watch.sync();
+    }
+    assert_eq!(site.endpoint.asked().len(), 1);
 }
 
 #[test]

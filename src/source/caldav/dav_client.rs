@@ -12,7 +12,7 @@ use super::multistatus::{self, Collect};
 use super::xml::XmlError;
 use crate::config::{CaldavSettings, ResponseLimits};
 use crate::http::{
-    Body, BodyReader, ClientError, ClientSettings, Host, HttpClient, HttpError, HttpFailure, HttpLimits, HttpRequest,
+    Body, BodyReader, ClientError, ClientSettings, Hosts, HttpClient, HttpError, HttpFailure, HttpLimits, HttpRequest,
     HttpResponse, HttpTransport, Method,
 };
 
@@ -52,9 +52,9 @@ impl DavClient {
         DavClient { http: self.http.over(transport), ..self }
     }
 
-    /// This client, of a server that others ask as well.
-    pub fn on(self, host: Arc<Host>) -> DavClient {
-        DavClient { http: self.http.on(host), ..self }
+    /// This client, which shares what is known of its server at `url`, and its access tokens, with others in `hosts`.
+    pub fn sharing(self, hosts: &Hosts, url: &Url) -> DavClient {
+        DavClient { http: self.http.on(hosts.host(url)).sharing_tokens(hosts), ..self }
     }
 
     /// The client below WebDAV: its secret, its server, and how many requests it has sent.

@@ -207,8 +207,7 @@ impl CaldavSource {
     /// This source, which shares what is known of its server with the other sources on it.
     #[must_use]
     pub fn sharing(self, hosts: &Hosts) -> CaldavSource {
-        let host = hosts.host(&self.url);
-        CaldavSource { dav: self.dav.on(host), ..self }
+        CaldavSource { dav: self.dav.sharing(hosts, &self.url), ..self }
     }
 
     /// From now on pushes of the server are subscribed to; they arrive at `receiver` and are hints for `hints`.

@@ -43,7 +43,7 @@ impl UserLister {
     pub fn new(listing: &UserListing, limits: &LimitsConfig, hosts: &Hosts) -> Result<UserLister, CaldavError> {
         let url = Url::parse(&listing.settings.url);
         let url = url.map_err(|why| CaldavError::Settings(format!("the source's url cannot be used: {why}")))?;
-        let dav = DavClient::new(&url, &listing.settings, limits.responses).on(hosts.host(&url));
+        let dav = DavClient::new(&url, &listing.settings, limits.responses).sharing(hosts, &url);
         Ok(UserLister { dav, url })
     }
 
