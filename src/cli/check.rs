@@ -128,7 +128,9 @@ impl From<Checked> for AccountFinding {
 
 pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStatus> {
     let server_users = (!args.offline).then(ServerUsers::default);
-    let config = match context.config(&Overrides { server_users: server_users.as_ref(), ..Overrides::default() }) {
+    let config = match context
+        .config_with_listed_users(&Overrides { server_users: server_users.as_ref(), ..Overrides::default() })
+    {
         Ok(config) => config,
         Err(error) if context.printer.json() => return problems(&error, context),
         Err(error) => return Err(error.into()),
@@ -165,7 +167,7 @@ async fn check(config: &Config, offline: bool, clock: &Clock) -> anyhow::Result<
     let mut findings = vec![finding("configuration", "", "", Ok(read))];
     findings.push(finding("ledger", &config.ledger.display().to_string(), "sqlite", ledger(&config.ledger).await));
     let mut inventory = Inventory::default();
-    for AccountProblem { account, problem } in &config.account_problems {
+    for AccountProblem { account, problem, .. } in &config.account_problems {
         findings.push(finding("source", account, "account", Err(problem.to_string())));
     }
     for source in &config.sources {

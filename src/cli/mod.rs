@@ -107,9 +107,14 @@ struct Context {
 impl Context {
     /// Reads the configuration and starts the log as it says.
     fn config(&self, overrides: &config::Overrides<'_>) -> Result<Config, ConfigError> {
-        let read = || config::load(self.global.config.as_deref(), overrides, &|name| std::env::var(name).ok());
-        let mut config = read()?;
-        logging::start(&self.global, &config.log);
+        let config = self.read_config(overrides)?;
+        warn(&config);
+        Ok(config)
+    }
+
+    /// Likewise, after the servers that list users have been asked for them, unless `overrides` has no `server_users`.
+    fn config_with_listed_users(&self, overrides: &config::Overrides<'_>) -> Result<Config, ConfigError> {
+        let mut config = self.read_config(overrides)?;
         if overrides.server_users.is_some() && !config.listings.is_empty() {
             let asking = common::block_on(async {
                 daemon::list_users(&config).await;
@@ -118,13 +123,28 @@ impl Context {
             if let Err(error) = asking {
                 tracing::warn!("the servers are not asked for their users: {error:#}");
             }
-            config = read()?;
+            config = load(&self.global, overrides)?;
         }
-        config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-        let problems = config.account_problems.iter().map(|account| &account.problem);
-        problems.for_each(|problem| tracing::warn!("{problem}; this account is left out"));
+        warn(&config);
         Ok(config)
     }
+
+    fn read_config(&self, overrides: &config::Overrides<'_>) -> Result<Config, ConfigError> {
+        let config = load(&self.global, overrides)?;
+        logging::start(&self.global, &config.log);
+        Ok(config)
+    }
+}
+
+fn load(global: &Global, overrides: &config::Overrides<'_>) -> Result<Config, ConfigError> {
+    config::load(global.config.as_deref(), overrides, &|name| std::env::var(name).ok())
+}
+
+/// Logs the warnings of `config`, and which accounts cannot be used.
+fn warn(config: &Config) {
+    config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    let problems = config.account_problems.iter().filter(|account| !account.is_pending);
+    problems.for_each(|account| tracing::warn!("{}; this account is left out", account.problem));
 }
 
 /// A command line that clap accepts and the subcommand does not.

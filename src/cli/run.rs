@@ -40,7 +40,8 @@ pub(super) struct Args {
 pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<ExitStatus> {
     let server_users = ServerUsers::default();
     let overrides = Overrides { ledger: args.ledger.as_deref(), watch: &args.watch, server_users: Some(&server_users) };
-    let config = context.config(&overrides)?;
+    // A daemon does not wait for servers that list users: it asks them while it runs.
+    let config = if args.once { context.config_with_listed_users(&overrides)? } else { context.config(&overrides)? };
     if config.sources.is_empty() && config.account_origins.is_empty() {
         let hint = "there is nothing to watch: name a folder with --watch, or sources in a configuration file";
         return Err(Usage(hint.to_owned()).into());

@@ -36,6 +36,7 @@ pub(super) fn read(folder: &Path, taken: &[SourceConfig], context: &SourceContex
         let problem = |sentence: String| AccountProblem {
             account: name.clone(),
             problem: Problem { file: Some(file.clone()), line: None, key: None, sentence },
+            is_pending: false,
         };
         if taken.iter().any(|source| source.name == name) {
             accounts
@@ -90,7 +91,7 @@ fn read_account(file: &Path, text: &str, name: &str, context: &SourceContext<'_>
     match source.filter(|_| problems.is_empty()) {
         Some(source) => accounts.sources.push(SourceConfig { origin: Some(file.to_owned()), ..source }),
         None => {
-            let of_account = |problem| AccountProblem { account: name.to_owned(), problem };
+            let of_account = |problem| AccountProblem { account: name.to_owned(), problem, is_pending: false };
             accounts.problems.extend(problems.into_iter().map(of_account));
         }
     }

@@ -199,7 +199,7 @@ fn read_sources(top: &Section<'_>, reader: &ReadContext<'_>, config: &mut Config
                 let why = access::with_hint(&why, folder, Need::Read, true);
                 let sentence = format!("accounts_dir {} cannot be read: {why}", folder.display());
                 let problem = Problem { file: config.file.clone(), line: None, key: None, sentence };
-                problems.push(AccountProblem { account: "*".to_owned(), problem });
+                problems.push(AccountProblem { account: "*".to_owned(), problem, is_pending: false });
             }
         }
     }

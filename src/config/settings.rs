@@ -63,6 +63,8 @@ pub struct AccountProblem {
     pub account: String,
     /// What is wrong, and where.
     pub problem: Problem,
+    /// Nothing is wrong yet: the server that lists the users has not answered since the start.
+    pub is_pending: bool,
 }
 
 impl AccountProblem {

@@ -113,7 +113,7 @@ pub(super) fn read_account(section: Section<'_>, name: &str, context: &SourceCon
 fn read_each(section: &Section<'_>, name: &str, kind: SourceKindName, context: &SourceContext<'_>, read: &mut Sources) {
     let listed = listed_users(section, name, context.reader);
     let listing = server_listing(section, name, kind, context);
-    let Some(Listed { list, fault: outdated, key, origin }) = listed else { return };
+    let Some(Listed { list, fault: outdated, is_pending, key, origin }) = listed else { return };
     read.listings.extend(listing);
     let file = origin.clone().filter(|_| key == "users_file");
     read.commands |= key == "users_command";
@@ -121,9 +121,11 @@ fn read_each(section: &Section<'_>, name: &str, kind: SourceKindName, context: &
     let fault = |account: String, sentence: String| AccountProblem {
         account,
         problem: Problem { file: file.clone(), line: None, key: Some(format!("source.{key}")), sentence },
+        is_pending: false,
     };
     let list = list.unwrap_or_else(|why| {
-        read.problems.push(fault(format!("{name}:*"), format!("source '{name}': {key} {why}")));
+        let fault = fault(format!("{name}:*"), format!("source '{name}': {key} {why}"));
+        read.problems.push(AccountProblem { is_pending, ..fault });
         UserList::default()
     });
     read.problems.extend(outdated.map(|why| fault(format!("{name}:*"), format!("source '{name}': {key} {why}"))));
@@ -149,7 +151,8 @@ fn read_each(section: &Section<'_>, name: &str, kind: SourceKindName, context: &
         read.sources.extend(
             source.filter(|_| problems.is_empty()).map(|source| SourceConfig { origin: origin.clone(), ..source }),
         );
-        read.problems.extend(problems.into_iter().map(|problem| AccountProblem { account: account.clone(), problem }));
+        let of_account = |problem| AccountProblem { account: account.clone(), problem, is_pending: false };
+        read.problems.extend(problems.into_iter().map(of_account));
     }
 }
 
@@ -165,6 +168,8 @@ struct Listed {
     list: Result<UserList, String>,
     /// Why it is an old one.
     fault: Option<String>,
+    /// The server that it comes from has not answered yet.
+    is_pending: bool,
     key: &'static str,
     /// The file, or the key of the command; none for those that the configuration itself names.
     origin: Option<PathBuf>,
@@ -185,7 +190,8 @@ fn listed_users(section: &Section<'_>, name: &str, reader: &ReadContext<'_>) -> 
     }
     if key == SERVER {
         let (list, fault) = users_of_server(name, reader);
-        return Some(Listed { list, fault, key, origin: Some(PathBuf::from(key)) });
+        let is_pending = reader.server_users().is_some_and(|noted| noted.of(name).is_none());
+        return Some(Listed { list, fault, is_pending, key, origin: Some(PathBuf::from(key)) });
     }
     let written = section.read(key, value::strings)?;
     let (origin, list) = match (key, written.as_slice()) {
@@ -202,7 +208,7 @@ fn listed_users(section: &Section<'_>, name: &str, reader: &ReadContext<'_>) -> 
         ("users", _) => (PathBuf::from(key), Ok(UserList::of(written))),
         _ => (PathBuf::from(key), UserList::of_command(&written)),
     };
-    Some(Listed { list, fault: None, key, origin: Some(origin).filter(|_| key != "users") })
+    Some(Listed { list, fault: None, is_pending: false, key, origin: Some(origin).filter(|_| key != "users") })
 }
 
 /// The users that the server of the source `name` has listed, and why it has not done so since. Where it is not asked,

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashSet};
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -50,8 +49,31 @@ pub struct SourceSet {
     tasks: JoinSet<()>,
     /// Tasks that were stopped and have not ended.
     stopped: HashSet<Id>,
+    /// Held while users are listed for the first time since the start.
+    first_syncs: Option<FirstSyncs>,
     /// When the calendars of sources that are not running are forgotten: a list may be empty for a moment.
     forget_at: Option<Instant>,
+}
+
+/// Opens the startup gate when the last clone is dropped: each first sync has one.
+#[derive(Clone, Debug)]
+struct FirstSyncs {
+    _opening: Arc<OpenOnDrop>,
+}
+
+impl FirstSyncs {
+    fn new(gate: StartupGate) -> FirstSyncs {
+        FirstSyncs { _opening: Arc::new(OpenOnDrop(gate)) }
+    }
+}
+
+#[derive(Debug)]
+struct OpenOnDrop(StartupGate);
+
+impl Drop for OpenOnDrop {
+    fn drop(&mut self) {
+        self.0.open();
+    }
 }
 
 /// What has become of the accounts.
@@ -71,12 +93,14 @@ impl SourceSet {
             running: BTreeMap::new(),
             tasks: JoinSet::new(),
             stopped: HashSet::new(),
+            first_syncs: None,
             forget_at: None,
         }
     }
 
     /// Syncs the sources of `config` with `runners`, one for each, until `stop` resolves; `startup_gate` opens when
-    /// each has been synced once. Accounts are followed: `read` reads the configuration again.
+    /// each has been synced once, those of users that a server lists too. Accounts are followed: `read` reads the
+    /// configuration again.
     ///
     /// # Errors
     /// When a task has ended by itself, as by a panic.
@@ -120,18 +144,12 @@ impl SourceSet {
     }
 
     fn start_all(&mut self, config: &Config, runners: Vec<SourceRunner>, startup_gate: StartupGate) {
-        if runners.is_empty() {
-            startup_gate.open();
-        }
-        let waiting = Arc::new(AtomicUsize::new(runners.len()));
+        let first_syncs = FirstSyncs::new(startup_gate);
         for (settings, runner) in config.sources.iter().zip(runners) {
-            let (startup_gate, waiting) = (startup_gate.clone(), waiting.clone());
-            self.start(settings, runner, move || {
-                if waiting.fetch_sub(1, Ordering::SeqCst) == 1 {
-                    startup_gate.open();
-                }
-            });
+            let first_sync = first_syncs.clone();
+            self.start(settings, runner, move || drop(first_sync));
         }
+        self.first_syncs = Some(first_syncs).filter(|_| awaits_users(config));
     }
 
     fn start(&mut self, settings: &SourceConfig, runner: SourceRunner, first: impl FnOnce() + Send + 'static) {
@@ -196,10 +214,14 @@ impl SourceSet {
             match self.parts.runner(settings, config) {
                 Ok(runner) => {
                     self.stop(&settings.name).await;
-                    self.start(settings, runner, || {});
+                    let first_sync = self.first_syncs.clone();
+                    self.start(settings, runner, move || drop(first_sync));
                 }
                 Err(error) => tracing::warn!(source.name = settings.name, "this account cannot be used: {error:#}"),
             }
+        }
+        if !awaits_users(config) {
+            self.first_syncs = None;
         }
         self.parts.reader_zones.set(reader_zones(config));
         if changes.removed > 0 {
@@ -234,6 +256,11 @@ impl SourceSet {
             tracing::warn!(ledger.error = %error, "the calendars of accounts that are gone are forgotten at the next start");
         }
     }
+}
+
+/// Whether a server has not said yet which users it has.
+fn awaits_users(config: &Config) -> bool {
+    config.account_problems.iter().any(|problem| problem.is_pending)
 }
 
 fn accounts(config: &Config) -> impl Iterator<Item = &SourceConfig> {

@@ -10,7 +10,7 @@ use crate::config::{Config, LimitsConfig, ServerUsers, UserListing};
 use crate::http::Hosts;
 use crate::source::caldav::{CaldavError, ListedUsers, UserLister};
 
-/// How long a start waits for lists of users.
+/// How long a command that asks once waits for lists of users.
 const FIRST_LISTS: Duration = Duration::from_secs(60);
 /// After a list that failed, the next try comes after this, if the interval is not shorter.
 const RETRY_AFTER: Duration = Duration::from_secs(60);
@@ -52,8 +52,6 @@ async fn follow_one(listing: UserListing, limits: LimitsConfig, hosts: Hosts, no
         }
     };
     let (mut refused, mut left_out) = (0_u32, 0);
-    // The start has just asked.
-    sleep(listing.interval.min(RETRY_AFTER)).await;
     loop {
         let listed = lister.list().await;
         let is_refused = matches!(listed, Err(CaldavError::Unauthorized { .. } | CaldavError::TokenRefused(_)));

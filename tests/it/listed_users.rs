@@ -2,16 +2,21 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
+use reveille::clock::Clock;
 use reveille::config::UserListing;
 use reveille::http::Hosts;
 use reveille::source::caldav::{CaldavError, ListedUsers, UserLister};
 
 use crate::accounts::{SOON, calendars, logged, pairs, site, start, stored};
+use crate::daemon::{Daemon, undisturbed};
 use crate::debian::{CYRUS, DAVICAL, PASSWORD, SABRE, SOGO};
 use crate::quirks::{found, status};
+use crate::rehearsal::event;
 use crate::scripted::{Asked, Reply, Scripted};
 use crate::servers::Radicale;
 use crate::venv::Venv;
@@ -168,6 +173,51 @@ fn users_come_and_go_as_their_server_lists_them() {
     password("new");
     // Both, and the administrator.
     logged(&daemon, "accounts.added=3 accounts.changed=0 accounts.removed=0");
+    assert!(daemon.stop(SOON).success());
+}
+
+#[test]
+fn a_start_does_not_wait_for_a_server_that_is_slow_to_list_its_users() {
+    let (answer, answered) = mpsc::channel::<()>();
+    let is_silent = Arc::new(AtomicBool::new(false));
+    let silent = is_silent.clone();
+    let server = Scripted::start(move |_| {
+        if silent.load(Ordering::SeqCst) {
+            let _ = answered.recv();
+        }
+        Reply::status(404)
+    });
+    let source = format!(
+        "[[source]]\nkind = 'directory'\nname = 'folder'\nuser = 'ann'\npath = 'store/ann'\nlayout = 'vdir'\n\
+         [[source]]\nkind = 'caldav'\nname = 'all'\nurl = '{}{{user}}/'\nusername = 'admin'\n\
+         password_file = 'password'\nusers_from_server = true\n",
+        server.url
+    );
+    let site = site(&source, &["ann"]);
+    let site = site.path();
+    fs::write(site.join("password"), "x").unwrap();
+    fs::set_permissions(site.join("password"), fs::Permissions::from_mode(0o600)).unwrap();
+    let now = || Timestamp::from_millisecond(Clock::System.now().0).unwrap();
+    let event_in = |name: &str, at: Timestamp| {
+        let start = at.strftime("%Y%m%dT%H%M%SZ").to_string();
+        fs::write(site.join("store/ann/work").join(name), event(name, &start, name)).unwrap();
+    };
+    event_in("overdue.ics", now() - SignedDuration::from_mins(1));
+    let an_hour_ago = (now() - SignedDuration::from_hours(1)).to_string();
+    let mut once = Daemon::start(site, &["run", "--once", "--at", &an_hour_ago, "--config", "reveille.toml"]);
+    once.wait(SOON);
+    assert!(once.log.text().contains("users_from_server cannot be had"), "a pass asks first: {}", once.log.text());
+    is_silent.store(true, Ordering::SeqCst);
+    let _undisturbed = undisturbed();
+    event_in("soon.ics", now() + SignedDuration::from_secs(4));
+    let mut daemon = start(site);
+    daemon.expect(SOON, |line| line.contains("soon.ics"));
+    assert!(!daemon.out.text().contains("overdue.ics"), "a source may say that it no longer stands");
+    assert!(!daemon.log.text().contains("users_from_server"), "nothing is wrong yet: {}", daemon.log.text());
+    is_silent.store(false, Ordering::SeqCst);
+    drop(answer);
+    daemon.expect(SOON, |line| line.contains("overdue.ics"));
+    logged(&daemon, "users_from_server cannot be had");
     assert!(daemon.stop(SOON).success());
 }
 
