@@ -21,7 +21,7 @@ use super::sources;
 use super::sources::{SourceContext, Sources};
 use crate::access::{self, Need};
 use crate::delivery::event_settings::EventSettings;
-use crate::delivery::sink::registry;
+use crate::delivery::sink::{SinkConfig, registry};
 use crate::tables::{ConfigError, Diagnostics, Problem, Section, address, value};
 use crate::zoneinfo::ZoneinfoChoice;
 
@@ -174,10 +174,10 @@ fn read_top<'a>(
     config.log = read_log(top.table("log", &none));
     config.defaults = read_defaults(top.table("defaults", &none), reader);
     config.limits = read_limits(top.table("limits", &none));
-    config.events = EventSettings::read(top.table("events", &none));
     config.users = Arc::new(read_users(&top, reader));
     read_sources(&top, reader, config);
     config.sinks = registry::read(top.tables("sink"));
+    config.events = read_events(top.table("events", &none), &config.sinks);
     config.admin = admin::read(top.table("admin", &none));
     top.finish();
 }
@@ -224,6 +224,19 @@ fn read_users(top: &Section<'_>, reader: &ReadContext<'_>) -> Users {
         users.insert(name, user);
     }
     users
+}
+
+/// `[events]`, which some sink of `sinks` has to take; without any, standard output does.
+fn read_events(section: Section<'_>, sinks: &[SinkConfig]) -> EventSettings {
+    let events = EventSettings::read(&section);
+    let is_taken = sinks.is_empty() || sinks.iter().any(SinkConfig::takes_events);
+    // A sink with an error is not among them.
+    if !events.kinds.is_empty() && !is_taken && !section.has_problems() {
+        section
+            .report("kinds", "names store events, and no sink takes any: each is of kind email or has events = false");
+    }
+    section.finish();
+    events
 }
 
 fn read_ledger(section: Section<'_>, reader: &ReadContext<'_>, config: &mut Config) {

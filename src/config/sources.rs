@@ -341,6 +341,8 @@ fn caldav(
     let hinted_poll_interval = section.read("hinted_poll_interval", value::duration);
     if hinted_poll_interval.is_some_and(|hinted| hinted < poll_interval) {
         section.report("hinted_poll_interval", "is shorter than poll_interval");
+    } else if hinted_poll_interval.is_some_and(|hinted| hinted < max_poll_interval) {
+        section.report("hinted_poll_interval", "is shorter than max_poll_interval");
     }
     let timeout = section.read("timeout", value::duration).unwrap_or(TIMEOUT);
     let ca_file = section.read("ca_file", value::string).map(|written| reader.path(&written));
@@ -359,7 +361,7 @@ fn caldav(
         credentials,
         poll_interval,
         max_poll_interval,
-        hinted_poll_interval: hinted_poll_interval.unwrap_or(HINTED_POLL_INTERVAL.max(poll_interval)),
+        hinted_poll_interval: hinted_poll_interval.unwrap_or(HINTED_POLL_INTERVAL.max(max_poll_interval)),
         own_domains,
         default_alarms,
         timeout,

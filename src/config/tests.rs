@@ -129,6 +129,7 @@ fn the_example_shows_every_key() {
         include_str!("../tables/secret.rs"),
         include_str!("../tables/names.rs"),
         include_str!("../delivery/render.rs"),
+        include_str!("../delivery/event_settings.rs"),
         include_str!("../delivery/sink/registry.rs"),
         include_str!("../delivery/sink/file.rs"),
         include_str!("../delivery/sink/cyrus_notify.rs"),
@@ -137,7 +138,7 @@ fn the_example_shows_every_key() {
         include_str!("../delivery/sink/email/settings.rs"),
     ];
     let mut keys: Vec<&str> = ["password_file", "password_env", "password_credential", "token_file"].to_vec();
-    let limits = ["small(\"", "count(\"", "octets(\"", "depth(\"", "within(\""];
+    let limits = [".small(\"", ".count(\"", ".octets(\"", ".depth(\"", ".within(\""];
     for before in [".read(\"", ".required(\"", ".table(\"", ".tables(\""].into_iter().chain(limits) {
         let after = readers.iter().flat_map(|text| text.split(before).skip(1));
         keys.extend(after.filter_map(|rest| rest.split('"').next()));
@@ -225,6 +226,18 @@ fn wrong_types_and_values() {
         (
             "[[source]]\nkind='caldav'\nurl='https://h/'\nhinted_poll_interval='5s'",
             "4: source 1: hinted_poll_interval is shorter than poll_interval",
+        ),
+        (
+            "[[source]]\nkind='caldav'\nurl='https://h/'\nmax_poll_interval='1h'\nhinted_poll_interval='5m'",
+            "5: source 1: hinted_poll_interval is shorter than max_poll_interval",
+        ),
+        (
+            "[events]\nkinds = ['AclChange']\n[[sink]]\nkind = 'stdout'\nevents = false",
+            "2: [events]: kinds names store events, and no sink takes any",
+        ),
+        (
+            "[events]\nkinds = ['AclChange']\n[[sink]]\nkind = 'email'\nurl = 'smtps://h'\nfrom = 'a@b.c'",
+            "2: [events]: kinds names store events, and no sink takes any",
         ),
         (
             "[[sink]]\nkind = 'pager'",

@@ -25,10 +25,9 @@ impl Default for EventSettings {
 
 impl EventSettings {
     /// Reads `[events]`.
-    pub fn read(section: Section<'_>) -> EventSettings {
+    pub fn read(section: &Section<'_>) -> EventSettings {
         let kinds = section.read("kinds", kinds).unwrap_or_default();
         let octets = section.read("max_content_size", value::number(0, 16 << 20));
-        section.finish();
         let max_content_size = octets.and_then(|octets| usize::try_from(octets).ok()).unwrap_or(MAX_CONTENT);
         EventSettings { kinds, max_content_size }
     }

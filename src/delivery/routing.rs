@@ -46,8 +46,7 @@ impl Routing {
     pub fn new(sinks: &[SinkConfig], ids: &HashMap<String, i64>) -> Routing {
         let filter = |sink: &SinkConfig| {
             let recipients = sink.settings.recipients().cloned();
-            // A mail about each change would be of no use.
-            let events = sink.events && recipients.is_none();
+            let events = sink.takes_events();
             let (actions, users) = (sink.actions.clone(), sink.users.clone());
             SinkFilter {
                 name: sink.name.clone(),

@@ -58,6 +58,13 @@ pub struct SinkConfig {
     pub settings: Arc<dyn SinkSettings>,
 }
 
+impl SinkConfig {
+    /// Whether it is sent store events. A mail about each change would be of no use.
+    pub fn takes_events(&self) -> bool {
+        self.events && self.settings.recipients().is_none()
+    }
+}
+
 /// A kind of sink: what `kind` in a `[[sink]]` names.
 #[derive(Clone, Copy, Debug)]
 pub struct SinkKind {
