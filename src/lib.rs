@@ -37,6 +37,7 @@
 
 pub mod access;
 pub mod admin;
+pub mod answer;
 pub mod calendar;
 pub mod calendar_info;
 pub mod cli;

@@ -6,8 +6,10 @@
 //! * [`zone`]: time zones: from civil time to instants, by TZif data or by a VTIMEZONE.
 //! * [`schedule`]: from components to alarm instances: what fires in a window, and when the next instance is.
 //!   [`context`] is what it needs besides the object.
+//! * [`answer`]: an answer to an alarm, written into the text of its object.
 //! * [`explain`]: how each instance comes about, and why alarms do not fire.
 
+pub mod answer;
 pub mod configured_alarms;
 pub mod context;
 pub mod explain;

@@ -140,6 +140,7 @@ fn watched(folder: &Path, root: Option<&Path>, config: &Config) -> Option<Calend
             calendars,
             alarms: SourceAlarms::default(),
             kind,
+            write: false,
             origin: None,
         };
         directory::calendar_in(&source, &settings, folder, max_size)

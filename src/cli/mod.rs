@@ -5,6 +5,7 @@ pub mod printer;
 
 mod admin_check;
 mod alarms;
+mod answers;
 mod backup;
 mod calendars;
 mod check;
@@ -87,6 +88,8 @@ enum Command {
     Explain(explain::Args),
     Firings(firings::Args),
     Deliveries(deliveries::Args),
+    Ack(answers::AckArgs),
+    Snooze(answers::SnoozeArgs),
     Sync(sync::Args),
     Backup(backup::Args),
     Restore(restore::Args),
@@ -182,6 +185,8 @@ fn dispatch(command: Command, context: &mut Context) -> anyhow::Result<ExitStatu
         Command::Show(args) => show::run(&args, context),
         Command::Firings(args) => firings::run(&args, context),
         Command::Deliveries(args) => deliveries::run(&args, context),
+        Command::Ack(args) => answers::ack(&args, context),
+        Command::Snooze(args) => answers::snooze(&args, context),
         Command::Preview(args) => preview::run(&args, context),
         Command::Sync(args) => sync::run(&args, context),
         Command::Backup(args) => backup::run(&args, context),

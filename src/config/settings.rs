@@ -267,6 +267,8 @@ pub struct SourceConfig {
     pub calendars: Vec<String>,
     /// What is said of alarms.
     pub alarms: SourceAlarms,
+    /// Whether answers to alarms may be written into it.
+    pub write: bool,
     /// What its kind has keys for.
     pub kind: SourceKind,
     /// The file that makes it an account: of its own, or a list of users; none for what the configuration itself names.

@@ -288,6 +288,7 @@ fn read_one(
     let zone = section.read("zone", |value| reader.zone(value));
     let of_several = kind != SourceKindName::Ics;
     let calendars = of_several.then(|| section.read("calendars", value::strings)).flatten().unwrap_or_default();
+    let write = of_several && section.read("write", value::boolean).unwrap_or(false);
     let (all, of_server) = alarms::read(&section, kind == SourceKindName::Caldav);
     let rules = if of_several { alarms::read_rules(&section) } else { Vec::new() };
     let (user, kind) = match kind {
@@ -312,7 +313,7 @@ fn read_one(
     }
     section.finish();
     let (users, login, alarms) = (users.clone(), reader.login(), SourceAlarms { rules, all });
-    Some(SourceConfig { name, user, login, email, zone, users, calendars, alarms, kind: kind?, origin: None })
+    Some(SourceConfig { name, user, login, email, zone, users, calendars, alarms, write, kind: kind?, origin: None })
 }
 
 fn directory(section: &Section<'_>, reader: &ReadContext<'_>) -> Option<SourceKind> {
@@ -429,6 +430,7 @@ pub(super) fn watched(folder: &Path, config: &Config, reader: &ReadContext<'_>) 
         calendars: Vec::new(),
         alarms: SourceAlarms::default(),
         kind,
+        write: false,
         origin: None,
     }
 }

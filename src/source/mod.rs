@@ -16,6 +16,7 @@ use crate::push::PushReceiver;
 pub mod caldav;
 mod contract;
 pub mod directory;
+mod edit;
 pub mod ics;
 mod sync_source;
 
@@ -25,6 +26,7 @@ pub use contract::{
     SyncError, SyncReport, SyncStore, Taken, WatchError,
 };
 use directory::{DirectorySource, FsChanges};
+pub use edit::{EditError, TextEdit};
 use ics::IcsSource;
 pub use sync_source::{ReportedChanges, ReportedScope, SyncSource};
 
@@ -85,6 +87,19 @@ impl Source {
     pub fn receive_pushes(&mut self, receiver: PushReceiver, hints: HintReceiver) {
         if let Source::Caldav(source) = self {
             source.receive_pushes(receiver, hints);
+        }
+    }
+
+    /// Changes the object `object` of the calendar `calendar`, named by their hrefs, by `edit`: it is read, and written
+    /// only if nobody changes it meanwhile, or else read again.
+    ///
+    /// # Errors
+    /// [`EditError`] when it is not changed.
+    pub async fn edit(&self, calendar: &str, object: &str, edit: &TextEdit) -> Result<(), EditError> {
+        match self {
+            Source::Directory(source) => source.edit(calendar, object, edit).await,
+            Source::Caldav(source) => source.edit(calendar, object, edit).await,
+            Source::Ics(_) => Err(EditError::Failed("a subscribed calendar cannot be written to".to_owned())),
         }
     }
 

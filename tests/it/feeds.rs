@@ -64,6 +64,7 @@ fn settings(url: &str) -> (SourceConfig, IcsSettings) {
         calendars: Vec::new(),
         alarms: SourceAlarms::default(),
         kind: SourceKind::Ics(settings.clone()),
+        write: false,
         origin: None,
     };
     (source, settings)

@@ -54,6 +54,7 @@ mod absence;
 mod account;
 mod accounts;
 mod addresses;
+mod answers;
 mod armed;
 mod background;
 mod bench;

@@ -46,6 +46,8 @@ const MAP: &[(&str, &[&str])] = &[
             "tls",
         ],
     ),
+    // What a user says to an alarm is written into its store.
+    ("answer", &["time", "text", "clock", "config", "http", "source", "calendar", "ledger", "notification", "firing"]),
     // What the two that record firings share.
     ("pipeline", &["time", "clock", "metrics", "ledger", "delivery"]),
     // The two that join stages: what an alarm instance is in the ledger, and what a change is.
@@ -100,6 +102,8 @@ const MAP: &[(&str, &[&str])] = &[
         "cli",
         &[
             "admin",
+            "answer",
+            "tables",
             "time",
             "text",
             "access",

@@ -63,6 +63,7 @@ pub fn settings(url: &str, login: Option<(&str, &str)>) -> (SourceConfig, Caldav
         calendars: Vec::new(),
         alarms: Default::default(),
         kind: SourceKind::Caldav(settings.clone()),
+        write: false,
         origin: None,
     };
     (source, settings)

@@ -58,6 +58,10 @@ const OF_UID: &str =
     "SELECT c.*, o.id AS object, o.href AS object_href, o.etag, o.revision, o.last_modified, o.faults, o.count_cache,
     o.text, t.due FROM uids u JOIN objects o ON o.id = u.object JOIN calendars c ON c.id = o.calendar
     LEFT JOIN timers t ON t.object = o.id WHERE u.uid = ? ORDER BY c.source, c.href, o.href";
+const OBJECT: &str =
+    "SELECT c.*, o.id AS object, o.href AS object_href, o.etag, o.revision, o.last_modified, o.faults, o.count_cache,
+    o.text, t.due FROM objects o JOIN calendars c ON c.id = o.calendar
+    LEFT JOIN timers t ON t.object = o.id WHERE o.id = ?";
 const FIRINGS: &str =
     "SELECT f.id, f.object, f.due, f.fired_at, f.state, f.count, f.notification, c.name AS calendar, o.href
     FROM firings f LEFT JOIN calendars c ON c.id = f.calendar LEFT JOIN objects o ON o.id = f.object
@@ -68,6 +72,10 @@ const FIRING_BY_IDENTITY: &str =
     "SELECT f.id, f.object, f.due, f.fired_at, f.state, f.count, f.notification, c.name AS calendar, o.href
     FROM firings f LEFT JOIN calendars c ON c.id = f.calendar LEFT JOIN objects o ON o.id = f.object
     WHERE f.identity = ?";
+const FIRING_BY_NUMBER: &str =
+    "SELECT f.id, f.object, f.due, f.fired_at, f.state, f.count, f.notification, c.name AS calendar, o.href
+    FROM firings f LEFT JOIN calendars c ON c.id = f.calendar LEFT JOIN objects o ON o.id = f.object
+    WHERE f.id = ?";
 // Firings without a row of their own: the first firings of an hour that had too many stand before the row that counts
 // the rest, and of very many missed ones the last stands for those before it.
 const COUNTED: &str =
@@ -252,6 +260,15 @@ impl Inspector {
         query.fetch_all(&mut self.connection).await?.iter().map(object).collect()
     }
 
+    /// The object with this id in the ledger.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn object(&mut self, id: i64) -> Result<Option<ObjectRow>, LedgerError> {
+        let query = sqlx::query(OBJECT).bind(id);
+        query.fetch_optional(&mut self.connection).await?.as_ref().map(object).transpose()
+    }
+
     /// The last `limit` firings that were recorded at or after `since`, of one event or of all; the latest first. Store
     /// events are not among them.
     ///
@@ -295,6 +312,15 @@ impl Inspector {
     /// [`LedgerError::Database`].
     pub async fn firing_with(&mut self, identity: [u8; 16]) -> Result<Option<FiringRow>, LedgerError> {
         let query = sqlx::query(FIRING_BY_IDENTITY).bind(identity.to_vec());
+        query.fetch_optional(&mut self.connection).await?.as_ref().map(firing).transpose()
+    }
+
+    /// The firing with this number in the ledger.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn firing(&mut self, number: i64) -> Result<Option<FiringRow>, LedgerError> {
+        let query = sqlx::query(FIRING_BY_NUMBER).bind(number);
         query.fetch_optional(&mut self.connection).await?.as_ref().map(firing).transpose()
     }
 

@@ -47,6 +47,7 @@ mod checked;
 mod compare;
 mod dav_client;
 mod delta;
+mod edit;
 mod error;
 mod fetch;
 mod href;

@@ -6,7 +6,7 @@
 //!   that belongs to.
 //! * [`tree`] finds the calendars, [`folder`] lists and reads one. [`links`] says which links are followed.
 //! * [`properties`] is what a store says of a calendar as a whole.
-//! * [`open_folder`] opens folders and files, [`name`] writes their names as text.
+//! * `edit` changes a file. [`open_folder`] opens folders and files, [`name`] writes their names as text.
 
 use std::future::pending;
 use std::path::Path;
@@ -19,6 +19,7 @@ use crate::config::{DirectorySettings, SourceConfig};
 use crate::time::UtcMillis;
 
 mod blocking;
+mod edit;
 mod error;
 mod folder;
 mod links;

@@ -48,6 +48,13 @@ pub(super) struct FileContent {
     pub last_modified: UtcMillis,
 }
 
+/// A file that is to take the place of another one.
+#[derive(Debug)]
+pub(super) struct FileDraft {
+    pub name: OsString,
+    pub file: OwnedFd,
+}
+
 impl OpenFolder {
     /// Opens the folder at the absolute path `path`, which holds no links.
     ///
@@ -118,6 +125,52 @@ impl OpenFolder {
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Makes an empty file beside the file `name`, with the same owner and rights, under a hidden name of its own.
+    ///
+    /// # Errors
+    /// Those of the system; also where its owner cannot be the same.
+    pub(super) fn draft(&self, name: &OsStr) -> io::Result<FileDraft> {
+        let like = self.stat(name)?.ok_or(ErrorKind::NotFound)?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut hidden = OsString::from(".reveille-");
+        hidden.push(format!("{}-", std::process::id()));
+        hidden.push(name);
+        // What another process of the same id has left behind.
+        self.remove(&hidden);
+        let file = rustix::fs::openat(&self.0, &hidden, flags, Mode::RUSR | Mode::WUSR)?;
+        let draft = FileDraft { name: hidden, file };
+        let made = rustix::fs::fstat(&draft.file)?;
+        let alike = (|| {
+            if (made.st_uid, made.st_gid) != (like.st_uid, like.st_gid) {
+                let (owner, group) = (rustix::fs::Uid::from_raw(like.st_uid), rustix::fs::Gid::from_raw(like.st_gid));
+                rustix::fs::fchown(&draft.file, Some(owner), Some(group))?;
+            }
+            rustix::fs::fchmod(&draft.file, Mode::from_raw_mode(like.st_mode))
+        })();
+        match alike {
+            Ok(()) => Ok(draft),
+            Err(error) => {
+                self.remove(&draft.name);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Puts the file `draft` in the place of the file `name`, durably.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub(super) fn rename(&self, draft: &OsStr, name: &OsStr) -> io::Result<()> {
+        rustix::fs::renameat(&self.0, draft, &self.0, name)?;
+        Ok(rustix::fs::fsync(&self.0)?)
+    }
+
+    /// Removes the file `name`, if it is there and that is allowed.
+    pub(super) fn remove(&self, name: &OsStr) {
+        // It is hidden, so it is no object.
+        let _ = rustix::fs::unlinkat(&self.0, name, AtFlags::empty());
     }
 
     /// Reads the file `name`; none when it is gone or no regular file. `folder` is where this is, for messages.

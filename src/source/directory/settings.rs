@@ -137,6 +137,7 @@ mod tests {
                 calendars: vec![pattern.to_owned()],
                 alarms: Default::default(),
                 kind: SourceKind::Directory(folder.clone()),
+                write: false,
                 origin: None,
             };
             let settings = FolderSettings::new(&source, &folder, 1_000);

@@ -746,6 +746,7 @@ pub fn config(ledger: PathBuf, max_lateness: Duration, give_up_after: Duration, 
         calendars: Vec::new(),
         alarms: Default::default(),
         kind: folder,
+        write: false,
         origin: None,
     };
     Config {

@@ -8,6 +8,7 @@ pub mod options;
 pub mod principals;
 pub mod push_register;
 pub mod push_support;
+pub mod put_object;
 pub mod sync_collection;
 pub mod zone;
 

@@ -469,6 +469,7 @@ fn source((user, login, path): (&str, &str, &str)) -> config::SourceConfig {
             client_certificate: None,
             authorize_as: None,
         }),
+        write: false,
         origin: None,
     }
 }
