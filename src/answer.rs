@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use crate::calendar::answer::{Answer, answered};
+use crate::calendar::answer::{AlarmAnswer, answered};
 use crate::calendar::context::CalendarContext;
 use crate::calendar::schedule::Schedule;
 use crate::calendar::zone::Zones;
@@ -100,7 +100,7 @@ pub struct Answerer<'a> {
 /// What is read of a stored notification.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Fired {
+struct FiredNotification {
     notification_id: String,
     uid: String,
     user_id: String,
@@ -148,7 +148,7 @@ impl Answerer<'_> {
     ///
     /// # Errors
     /// [`AnswerFailure`] when nothing was written. What sinks are owed is not cancelled then.
-    pub async fn give(&self, name: FiringName, answer: Answer) -> Result<AnsweredAlarm, AnswerFailure> {
+    pub async fn give(&self, name: FiringName, answer: AlarmAnswer) -> Result<AnsweredAlarm, AnswerFailure> {
         let mut inspector = Inspector::open(&self.config.ledger).await?;
         let row = match name {
             FiringName::Number(number) => inspector.firing(number).await?,
@@ -158,7 +158,7 @@ impl Answerer<'_> {
         if !matches!(row.state, Some(FiringState::Fired | FiringState::Missed)) || row.notification.is_empty() {
             return Err(AnswerFailure::NoAlarm(name));
         }
-        let fired: Fired = serde_json::from_str(&row.notification).unwrap_or_default();
+        let fired: FiredNotification = serde_json::from_str(&row.notification).unwrap_or_default();
         let identity = match fired.notification_id.parse() {
             Ok(FiringName::Identity(identity)) => identity,
             _ => return Err(AnswerFailure::NoAlarm(name)),
@@ -183,7 +183,7 @@ impl Answerer<'_> {
         &self,
         inspector: &mut Inspector,
         row: &FiringRow,
-        fired: &Fired,
+        fired: &FiredNotification,
         identity: [u8; 16],
     ) -> Result<(ObjectRow, Target), AnswerFailure> {
         let mut objects: Vec<ObjectRow> = inspector.object(row.object).await?.into_iter().collect();
@@ -214,7 +214,7 @@ impl Answerer<'_> {
     }
 
     /// Writes `answer` into the store that `object` comes from.
-    async fn write(&self, object: &ObjectRow, target: Target, answer: Answer) -> Result<(), AnswerFailure> {
+    async fn write(&self, object: &ObjectRow, target: Target, answer: AlarmAnswer) -> Result<(), AnswerFailure> {
         let name = &object.calendar.source;
         let source = self.config.sources.iter().find(|source| source.name == *name);
         let settings = source.ok_or_else(|| AnswerFailure::NoSource(name.clone()))?;
@@ -268,7 +268,7 @@ impl Target {
     }
 
     /// `text` with `answer`, which is given at `now`.
-    fn answered(&self, text: &[u8], answer: Answer, now: UtcMillis) -> Result<Vec<u8>, String> {
+    fn answered(&self, text: &[u8], answer: AlarmAnswer, now: UtcMillis) -> Result<Vec<u8>, String> {
         let [alarm, snooze] = ["alarm", "snooze"].map(|what| self.new_uid(what, now));
         let answered = self.with(text, |instance| answered(text, instance, answer, now, [&alarm, &snooze]));
         let answered = answered.ok_or_else(|| AnswerFailure::NoInstance.to_string())?;

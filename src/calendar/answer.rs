@@ -13,7 +13,7 @@ const LINE: usize = 75;
 
 /// What a user does with an alarm that has fired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum AlarmAnswer {
     /// The user has seen it.
     Dismiss,
     /// It is to fire again then.
@@ -64,7 +64,7 @@ struct Edit {
 pub fn answered(
     text: &[u8],
     instance: &AlarmInstance<'_>,
-    answer: Answer,
+    answer: AlarmAnswer,
     now: UtcMillis,
     new_uids: [&str; 2],
 ) -> Result<Vec<u8>, AnswerError> {
@@ -85,8 +85,8 @@ pub fn answered(
     others.dedup_by_key(|other| other.line);
     let mut edits = others.into_iter().map(|other| lined.acknowledged(other, &at)).collect::<Result<Vec<_>, _>>()?;
     match answer {
-        Answer::Dismiss => edits.push(lined.acknowledged(alarm, &at)?),
-        Answer::Snooze { until } => edits.extend(lined.snoozed(alarm, (&at, until), new_uids)?),
+        AlarmAnswer::Dismiss => edits.push(lined.acknowledged(alarm, &at)?),
+        AlarmAnswer::Snooze { until } => edits.extend(lined.snoozed(alarm, (&at, until), new_uids)?),
     }
     lined.edited(edits)
 }
@@ -174,11 +174,11 @@ impl LinedText<'_> {
     }
 
     /// `answer` to an alarm that is no VALARM of the object, at the instant `at`: X-MOZ-LASTACK and X-MOZ-SNOOZE-TIME.
-    fn mozillas(&self, instance: &AlarmInstance<'_>, answer: Answer, at: &str) -> Result<Vec<Edit>, AnswerError> {
+    fn mozillas(&self, instance: &AlarmInstance<'_>, answer: AlarmAnswer, at: &str) -> Result<Vec<Edit>, AnswerError> {
         let component = instance.component;
         let own = self.own_lines(component.kind.name(), component.line)?;
         let mut edits = vec![self.set(&own, "X-MOZ-LASTACK", at)?];
-        if let Answer::Snooze { until } = answer {
+        if let AlarmAnswer::Snooze { until } = answer {
             if instance.recurrence_id.is_some() {
                 return Err(AnswerError::NotInObject);
             }

@@ -8,7 +8,7 @@ use super::common::{LedgerArgs, block_on, written};
 use super::{Context, Usage, instant, printer::ExitStatus};
 use crate::admin::ControlClient;
 use crate::answer::{AnsweredAlarm, Answerer, FiringName};
-use crate::calendar::answer::Answer;
+use crate::calendar::answer::AlarmAnswer;
 use crate::calendar::zone::Zones;
 use crate::config::Config;
 use crate::ledger;
@@ -74,7 +74,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 pub(super) fn ack(args: &AckArgs, context: &mut Context) -> anyhow::Result<ExitStatus> {
     let config = args.ledger.config(context)?;
-    answer(args.firing, Answer::Dismiss, &config, context)
+    answer(args.firing, AlarmAnswer::Dismiss, &config, context)
 }
 
 pub(super) fn snooze(args: &SnoozeArgs, context: &mut Context) -> anyhow::Result<ExitStatus> {
@@ -84,10 +84,10 @@ pub(super) fn snooze(args: &SnoozeArgs, context: &mut Context) -> anyhow::Result
     if until <= now {
         return Err(Usage(format!("--until {until} is not in the future")).into());
     }
-    answer(args.firing, Answer::Snooze { until }, &config, context)
+    answer(args.firing, AlarmAnswer::Snooze { until }, &config, context)
 }
 
-fn answer(name: FiringName, answer: Answer, config: &Config, context: &mut Context) -> anyhow::Result<ExitStatus> {
+fn answer(name: FiringName, answer: AlarmAnswer, config: &Config, context: &mut Context) -> anyhow::Result<ExitStatus> {
     let zones = Zones::load(&config.zoneinfo)?;
     let clock = context.clock.clone();
     let answered = block_on(async {
@@ -108,8 +108,8 @@ fn answer(name: FiringName, answer: Answer, config: &Config, context: &mut Conte
         context.printer.note(format!("the daemon was not told, and finds the answer when it syncs next: {why}"));
     }
     let until = match answer {
-        Answer::Dismiss => None,
-        Answer::Snooze { until } => Some(until),
+        AlarmAnswer::Dismiss => None,
+        AlarmAnswer::Snooze { until } => Some(until),
     };
     if context.printer.json() {
         context.printer.object(&report(answered, until))?;

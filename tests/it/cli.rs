@@ -23,6 +23,8 @@ const COMMANDS: &[&str] = &[
     "explain",
     "firings",
     "deliveries",
+    "ack",
+    "snooze",
     "sync",
     "backup",
     "restore",

@@ -63,8 +63,8 @@ fn edit_file(folder: &Folder, object: &str, max_size: usize, edit: &TextEdit) ->
     Err(EditError::Busy(file.display().to_string()))
 }
 
-/// Puts `text` in the place of the file `name` in `place`, with its owner and rights, if it is still the version `etag`.
-/// Returns whether it was.
+/// Puts `text` in the place of the file `name` in `place`, with its owner and rights, if it is still the version
+/// `etag`. Returns whether it was.
 fn replace(place: &OpenFolder, name: &OsStr, etag: &str, text: &[u8]) -> io::Result<bool> {
     let draft = place.draft(name)?;
     let written = (|| {
@@ -83,8 +83,8 @@ fn replace(place: &OpenFolder, name: &OsStr, etag: &str, text: &[u8]) -> io::Res
     written
 }
 
-/// Keeps Radicale from its storage, of which `root` is the folder, while what is returned is there; none where it is not
-/// Radicale's.
+/// Keeps Radicale from its storage, of which `root` is the folder, while what is returned is there; none where it is
+/// not Radicale's.
 fn lock(root: &Path) -> Result<Option<File>, EditError> {
     let candidates = [Some(root.to_owned()), root.parent().map(Path::to_owned)];
     let paths = candidates.into_iter().flatten().map(|folder| folder.join(RADICALES_LOCK));
