@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::{Client, ClientBuilder, redirect};
+use reqwest::{Client, ClientBuilder, redirect, retry};
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 
 use super::silence::Silence;
@@ -17,6 +17,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a connection is silent before the other end is asked whether it is still there, and how long until that is
 /// repeated.
 const KEEPALIVE: Duration = Duration::from_secs(15);
+
+/// What is offered to servers that are spoken to by TLS (RFC 7301), the preferred one first.
+const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// Why there is no client that is logged in.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -55,8 +58,13 @@ pub fn client_builder(timeout: Duration, is_encrypted: bool, tls: ClientConfig) 
         .tcp_keepalive_interval(KEEPALIVE)
         .tcp_keepalive_retries(3)
         .connect_timeout(timeout.min(CONNECT_TIMEOUT))
-        // Requests follow one another: one connection is enough.
+        // Requests follow one another: one connection is enough. One of HTTP/2 carries those of the same time too.
         .pool_max_idle_per_host(1)
+        // A connection of HTTP/2 outlives a request that times out: one that is dead has to be noticed.
+        .http2_keep_alive_interval(KEEPALIVE)
+        .http2_keep_alive_timeout(KEEPALIVE)
+        // Requests are sent again in one place, whatever has broken them.
+        .retry(retry::never())
         .tls_backend_preconfigured(tls);
     // A request without encryption must not leave this machine by way of a proxy.
     if is_encrypted { builder } else { builder.no_proxy() }
@@ -77,7 +85,9 @@ pub fn tls_config(
         let identity =
             identity.map(|(shown, key)| ClientIdentity { certificate: &shown.certificate, key: key.expose() });
         let config = client_config(ca_file, identity).map_err(|why| ClientError::Settings(why.to_string()))?;
-        return Ok(Arc::unwrap_or_clone(config));
+        let mut config = Arc::unwrap_or_clone(config);
+        config.alpn_protocols = PROTOCOLS.map(Vec::from).to_vec();
+        return Ok(config);
     }
     // Without encryption no authority is needed, and a machine may have no certificates.
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));

@@ -78,6 +78,7 @@ mod hints;
 mod hostile;
 mod hostile_soak;
 mod http;
+mod http2;
 mod identity;
 mod in_flight;
 mod installations;

@@ -24,7 +24,7 @@ use crate::watch::Watch;
 
 /// A certificate for 127.0.0.1 that signs itself, and its key.
 pub const CERTIFICATE: &str = include_str!("proxied/server.pem");
-const KEY: &str = include_str!("proxied/server.key");
+pub const KEY: &str = include_str!("proxied/server.key");
 
 const MARY: Option<(&str, &str)> = Some(("mary", "sesame"));
 
@@ -57,7 +57,11 @@ impl TlsProxy {
                 config.unwrap().with_client_cert_verifier(verifier)
             }
         };
-        let config = config.with_single_cert(vec![certificate], key).unwrap();
+        let mut config = config.with_single_cert(vec![certificate], key).unwrap();
+        if clients.is_none() {
+            // Others do not choose a protocol at all.
+            config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        }
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
