@@ -2,6 +2,7 @@
 //! reads it there is silent too, and what sinks are still owed of the alarm is cancelled.
 
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -105,6 +106,16 @@ struct FiredNotification {
     uid: String,
     user_id: String,
     summary: String,
+    calendar_name: String,
+}
+
+/// What is shown of an alarm that has fired.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FiredAlarmText {
+    /// The title of the event.
+    pub summary: String,
+    /// The name of its calendar.
+    pub calendar: String,
 }
 
 /// The alarm that is answered: enough to find it again in another version of its object.
@@ -143,6 +154,33 @@ impl fmt::Display for FiringName {
     }
 }
 
+/// The alarm that has fired as `name`, and what its notification says.
+async fn fired(inspector: &mut Inspector, name: FiringName) -> Result<(FiringRow, FiredNotification), AnswerFailure> {
+    let row = match name {
+        FiringName::Number(number) => inspector.firing(number).await?,
+        FiringName::Identity(identity) => inspector.firing_with(identity).await?,
+    };
+    let row = row.ok_or(AnswerFailure::NoFiring(name))?;
+    if !matches!(row.state, Some(FiringState::Fired | FiringState::Missed)) || row.notification.is_empty() {
+        return Err(AnswerFailure::NoAlarm(name));
+    }
+    let fired = serde_json::from_str(&row.notification).unwrap_or_default();
+    Ok((row, fired))
+}
+
+impl FiredAlarmText {
+    /// What the ledger at `path` says of the alarm that has fired as `name`.
+    ///
+    /// # Errors
+    /// [`AnswerFailure`] when there is none.
+    pub async fn read(path: &Path, name: FiringName) -> Result<FiredAlarmText, AnswerFailure> {
+        let mut inspector = Inspector::open(path).await?;
+        let (_, FiredNotification { summary, calendar_name, .. }) = fired(&mut inspector, name).await?;
+        inspector.close().await?;
+        Ok(FiredAlarmText { summary, calendar: calendar_name })
+    }
+}
+
 impl Answerer<'_> {
     /// Gives `answer` to the alarm that has fired as `name`.
     ///
@@ -150,15 +188,7 @@ impl Answerer<'_> {
     /// [`AnswerFailure`] when nothing was written. What sinks are owed is not cancelled then.
     pub async fn give(&self, name: FiringName, answer: AlarmAnswer) -> Result<AnsweredAlarm, AnswerFailure> {
         let mut inspector = Inspector::open(&self.config.ledger).await?;
-        let row = match name {
-            FiringName::Number(number) => inspector.firing(number).await?,
-            FiringName::Identity(identity) => inspector.firing_with(identity).await?,
-        };
-        let row = row.ok_or(AnswerFailure::NoFiring(name))?;
-        if !matches!(row.state, Some(FiringState::Fired | FiringState::Missed)) || row.notification.is_empty() {
-            return Err(AnswerFailure::NoAlarm(name));
-        }
-        let fired: FiredNotification = serde_json::from_str(&row.notification).unwrap_or_default();
+        let (row, fired) = fired(&mut inspector, name).await?;
         let identity = match fired.notification_id.parse() {
             Ok(FiringName::Identity(identity)) => identity,
             _ => return Err(AnswerFailure::NoAlarm(name)),

@@ -38,6 +38,7 @@
 pub mod access;
 pub mod admin;
 pub mod answer;
+pub mod answer_link;
 pub mod calendar;
 pub mod calendar_info;
 pub mod cli;

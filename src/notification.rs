@@ -77,6 +77,9 @@ pub struct Notification {
     pub component: String,
     /// The identity of the firing, 32 hexadecimal digits.
     pub notification_id: String,
+    /// Where the alarm can be dismissed or snoozed; left out where it cannot.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub answer_url: String,
     /// When it fired, RFC 3339 in UTC with milliseconds.
     pub timestamp: String,
 }
@@ -193,6 +196,7 @@ impl Notification {
             alarm_description: bounded(description),
             component: component.kind.name().to_owned(),
             notification_id: hex(&identity),
+            answer_url: String::new(),
             timestamp: fired_at.to_string(),
         }
     }

@@ -4,10 +4,12 @@
 //! * [`ControlSocket`] is the socket beside the ledger, which the command line uses; [`ControlClient`] is its client.
 //! * [`serve_port`] serves the admin port, to whom [`AdminGuard`] allows it.
 //! * `push` has the route at which pushes of calendar servers arrive.
+//! * `answer` has the page by which alarms are answered.
 //! * [`serve_cyrus_socket`] receives the event notifications of Cyrus.
 //! * `sync` has the routes of syncs; other routes are merged with these.
 //! * `connections` serves connections within limits.
 
+mod answer;
 mod connections;
 mod control;
 mod control_client;
@@ -20,6 +22,7 @@ mod socket_file;
 mod sync;
 mod tls_files;
 
+pub use answer::{AnswerTaker, answer_routes};
 pub use axum::Router;
 pub use control::ControlSocket;
 pub use control_client::{ControlClient, ControlError, SyncedSource};

@@ -130,6 +130,7 @@ fn notification(config: &Config, recipient: &str, now: UtcMillis) -> Notificatio
         alarm_description: "This is a test: 'reveille test-sink' sent it.".to_owned(),
         component: "VEVENT".to_owned(),
         notification_id: format!("test-{}", now.0),
+        answer_url: String::new(),
         timestamp: now.to_string(),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use reqwest::Url;
 
@@ -9,6 +10,8 @@ use crate::tables::{SecretRef, SecretSource, Section, address, secret, value};
 
 /// Every user may write: hints are names and no data.
 const SOCKET_MODE: u32 = 0o666;
+/// Longer than most people are away from their mail.
+const ANSWER_VALID: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// `[admin]`
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,6 +24,10 @@ pub struct AdminConfig {
     pub certificate: Option<ServerCertificate>,
     /// Where calendar servers can reach the port, with a slash at its end; none: no pushes are subscribed to.
     pub push_url: Option<Url>,
+    /// Where users can reach the port to answer alarms, with a slash at its end; none: notifications have no links.
+    pub answer_url: Option<Url>,
+    /// How long after its alarm is due such a link can be used.
+    pub answer_valid: Duration,
     /// Where Cyrus sends its event notifications; none: nowhere.
     pub cyrus_socket: Option<CyrusSocket>,
 }
@@ -68,9 +75,18 @@ pub(super) fn read(section: Section<'_>) -> AdminConfig {
     if push_url.is_some() && !section.has("listen") {
         section.report("push_url", "is given without listen: add the address at which pushes arrive");
     }
+    let answer_url = section.read("answer_url", |value| folder_url(&value::string(value)?));
+    if answer_url.is_some() && !section.has("listen") {
+        section.report("answer_url", "is given without listen: add the address at which answers arrive");
+    }
+    let answer_valid = section.read("answer_valid", value::duration);
+    if answer_valid.is_some() && !section.has("answer_url") {
+        section.report("answer_valid", "is given without answer_url: add where users can reach the port");
+    }
+    let answer_valid = answer_valid.unwrap_or(ANSWER_VALID);
     let cyrus_socket = cyrus_socket(&section);
     section.finish();
-    AdminConfig { listen, token, certificate, push_url, cyrus_socket }
+    AdminConfig { listen, token, certificate, push_url, answer_url, answer_valid, cyrus_socket }
 }
 
 fn certificate(section: &Section<'_>) -> Option<ServerCertificate> {
@@ -99,10 +115,16 @@ fn socket_mode(written: &str) -> Result<u32, String> {
 }
 
 fn push_url(written: &str) -> Result<Url, String> {
-    let mut url = address::url(written, "https://HOST/")?;
+    let url = folder_url(written)?;
     if url.scheme() != "https" {
         return Err("must begin with https://: servers send pushes over TLS only".to_owned());
     }
+    Ok(url)
+}
+
+/// The address `written`, with a slash at its end.
+fn folder_url(written: &str) -> Result<Url, String> {
+    let mut url = address::url(written, "https://HOST/")?;
     if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
         return Err("must be an address without a user, a query and a fragment".to_owned());
     }

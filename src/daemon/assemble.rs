@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::source_parts::SourceParts;
 use super::source_runner::SourceRunner;
+use crate::answer_link::{AnswerLinks, new_key};
 use crate::calendar::zone::Zones;
 use crate::clock::Clock;
 use crate::config::{Config, SourceKind, UserConfig};
@@ -21,7 +22,7 @@ use crate::ledger::{FiredUntil, Ledger, LedgerError, OrphanedSink};
 use crate::metrics::Metrics;
 use crate::pipeline::PipelineContext;
 use crate::push::PushReceiver;
-use crate::time::UtcMillis;
+use crate::time::{UtcMillis, elapsed};
 
 /// What the daemon is between its sources and its sinks.
 #[derive(Debug)]
@@ -40,6 +41,8 @@ pub struct Core {
     pub metrics: Metrics,
     /// What the ledger knows the sinks by: name → id.
     pub sinks: HashMap<String, i64>,
+    /// Where alarms can be answered.
+    pub answer_links: AnswerLinks,
 }
 
 impl Core {
@@ -54,6 +57,8 @@ impl Core {
         let startup_gate = StartupGate::new(context.wakeup.clone());
         let renderer = FiringRenderer::new(config, zones.clone(), Routing::new(&config.sinks, &sinks), ledger.clone());
         let renderer = renderer.fired_until(fired_until(&ledger, clock).await?);
+        let answer_links = answer_links(config, &ledger).await?;
+        let renderer = renderer.with_answer_links(answer_links.clone());
         renderer.take_over().await?;
         let ingest = Arc::new(Ingest::new(config, Planner::new(renderer.clone()), context.clone()));
         // Accounts may be missing for a moment only: they are forgotten later.
@@ -65,7 +70,7 @@ impl Core {
         ingest.clock_was_set().await?;
         let (new_deliveries, metrics) = (context.new_deliveries.clone(), context.metrics.clone());
         let wheel = Wheel::new(renderer, context, startup_gate.clone());
-        Ok(Core { ledger, ingest, wheel, startup_gate, new_deliveries, metrics, sinks })
+        Ok(Core { ledger, ingest, wheel, startup_gate, new_deliveries, metrics, sinks, answer_links })
     }
 }
 
@@ -98,6 +103,7 @@ impl Stages {
             hosts: Hosts::new(config.limits.max_requests_per_host),
             ingest: core.ingest.clone(),
             metrics: core.metrics.clone(),
+            answer_links: core.answer_links.clone(),
             push: config.admin.push_url.clone().map(PushReceiver::new),
             reader_zones: context.reader_zones.clone(),
         };
@@ -126,6 +132,28 @@ async fn known_sinks(config: &Config, ledger: &Ledger) -> Result<HashMap<String,
         );
     }
     Ok(sinks)
+}
+
+/// Under this key the ledger remembers what signs links.
+const ANSWER_KEY: &str = "answer_key";
+
+/// Where alarms can be answered, if `config` says so. What signs the links is made once, and kept in `ledger`.
+async fn answer_links(config: &Config, ledger: &Ledger) -> Result<AnswerLinks, LedgerError> {
+    let Some(url) = config.admin.answer_url.clone() else { return Ok(AnswerLinks::default()) };
+    let key = match ledger.meta(ANSWER_KEY).await? {
+        Some(key) => key,
+        None => {
+            let Some(key) = new_key() else {
+                tracing::warn!("notifications have no links for answers: the system has no random numbers");
+                return Ok(AnswerLinks::default());
+            };
+            ledger.set_meta(ANSWER_KEY, &key).await?;
+            key
+        }
+    };
+    let links = AnswerLinks::new(url, &key, elapsed(config.admin.answer_valid));
+    config.sources.iter().for_each(|source| links.allow(&source.name, source.write));
+    Ok(links)
 }
 
 fn sink_context(config: &Config, zones: Zones, clock: &Clock) -> SinkContext {

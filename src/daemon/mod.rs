@@ -3,10 +3,12 @@
 //!
 //! * `assemble` builds the stages; `supervise` runs them until a signal comes, or once.
 //! * `source_set` runs the sources, and follows accounts that come and go; `source_parts` is what they share.
+//! * `answering` gives answers to alarms that come by way of links.
 //! * `user_listing` asks servers for their users.
 //! * `source_runner` syncs one source again and again, `sync_schedule` says when; `retention` forgets old history.
 //! * `tasks` are what runs and how it ends, `signals` what the operating system asks for.
 
+mod answering;
 mod assemble;
 mod retention;
 mod signals;

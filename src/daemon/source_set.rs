@@ -154,6 +154,7 @@ impl SourceSet {
 
     fn start(&mut self, settings: &SourceConfig, runner: SourceRunner, first: impl FnOnce() + Send + 'static) {
         let (stop, stopped) = oneshot::channel();
+        self.parts.answer_links.allow(&settings.name, settings.write);
         // What tells of a user's calendars is a calendar server: a feed or a folder of the user has not changed.
         let user = settings.user.as_deref().filter(|_| matches!(settings.kind, SourceKind::Caldav(_)));
         let runner = runner.with_hints(self.hints.register(&settings.name, user));

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::time::Instant;
 
+use super::answering::Answering;
 use super::assemble::{Core, Stages};
 use super::retention::HistoryPruner;
 use super::signals::{Signals, ignore_sigxfsz};
@@ -14,6 +15,7 @@ use super::source_parts::SourceParts;
 use super::source_set::{ReadConfig, SourceSet};
 use super::tasks::{Stage, SyncThreads, TaskGroup};
 use crate::admin::{self, AdminGuard, ControlSocket, Router, TlsFiles};
+use crate::calendar::zone::Zones;
 use crate::clock::Clock;
 use crate::config::{AdminConfig, Config, CyrusSocket, ServerCertificate};
 use crate::delivery::deadline::SendDeadline;
@@ -65,7 +67,13 @@ pub async fn run(config: Config, clock: Clock, read_config: ReadConfig) -> anyho
     let sync_threads = SyncThreads::new()?;
     let mut tasks = TaskGroup::new(sync_threads.handle());
     let start_timeout = open_in_time(startup_gate.clone());
-    start_admin(&config.admin, admin_routes(&config.admin, &hints, &parts), &mut tasks);
+    let answering = Answering {
+        read_config: read_config.clone(),
+        zones: Zones::load(&config.zoneinfo)?,
+        clock: clock.clone(),
+        hints: hints.clone(),
+    };
+    start_admin(&config.admin, admin_routes(&config.admin, &parts, answering), &mut tasks);
     start_cyrus_socket(&config.admin, &hints, &mut tasks);
     let sources = SourceSet::new(parts, hints.clone());
     start_control(&config, &hints, &mut tasks);
@@ -109,10 +117,18 @@ fn start_control(config: &Config, hints: &HintRegistry, tasks: &mut TaskGroup) {
 }
 
 /// What the admin port serves.
-fn admin_routes(config: &AdminConfig, hints: &HintRegistry, parts: &SourceParts) -> Router {
-    let routes = admin::guarded(admin::hint_routes(hints.clone()), AdminGuard::new(config.token.clone()));
-    match &parts.push {
+fn admin_routes(config: &AdminConfig, parts: &SourceParts, answering: Answering) -> Router {
+    let hints = answering.hints.clone();
+    let routes = admin::guarded(admin::hint_routes(hints), AdminGuard::new(config.token.clone()));
+    let routes = match &parts.push {
         Some(push) => routes.merge(admin::push_routes(push.clone(), parts.clock.clone())),
+        None => routes,
+    };
+    match &config.answer_url {
+        Some(_) => {
+            let links = parts.answer_links.clone();
+            routes.merge(admin::answer_routes(links, Arc::new(answering), parts.clock.clone()))
+        }
         None => routes,
     }
 }

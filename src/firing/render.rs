@@ -148,7 +148,9 @@ impl FiringRenderer {
     fn fired(&self, instance: &AlarmInstance<'_>, object: ObjectInCalendar<'_>) -> NewFiring {
         let ObjectInCalendar { row, about, .. } = object;
         let identity = identity(about, object.href, instance);
+        let answer_url = self.answer_links.link(&row.source, &identity, instance.at);
         let notification = Notification::new(instance, about, identity, &self.settings.sender, UtcMillis(0));
+        let notification = Notification { answer_url, ..notification };
         let routes = self.settings.routing.routes(&notification, &row.info.emails);
         let mut json = notification.to_json_within(self.settings.sender.max_size);
         // A hundred thousand of them may wait for their second.

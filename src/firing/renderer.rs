@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::SignedDuration;
 
 use super::context::context;
+use crate::answer_link::AnswerLinks;
 use crate::calendar::context::CalendarContext;
 use crate::calendar::ical::object::ObjectLimits;
 use crate::calendar::zone::Zones;
@@ -32,6 +33,8 @@ pub struct FiringRenderer {
     pub(super) ledger: Ledger,
     /// What was due until then has fired although the ledger does not know it: it is a restored backup.
     pub(super) fired_until: UtcMillis,
+    /// Where alarms can be answered.
+    pub(super) answer_links: AnswerLinks,
 }
 
 /// What all renderers of a process share.
@@ -57,12 +60,17 @@ impl FiringRenderer {
         let (events, log_limits) = (config.events.clone(), Mutex::default());
         let settings = RenderSettings { zones, limits, max_lateness, sender, routing, events, log_limits };
         let settings = Arc::new(settings);
-        FiringRenderer { settings, ledger, fired_until: UtcMillis::MIN }
+        FiringRenderer { settings, ledger, fired_until: UtcMillis::MIN, answer_links: AnswerLinks::default() }
     }
 
     /// This renderer, to which what was due until `at` is missed, however late it is.
     pub fn fired_until(self, at: UtcMillis) -> FiringRenderer {
         FiringRenderer { fired_until: at, ..self }
+    }
+
+    /// This renderer, whose notifications have the links of `answer_links`.
+    pub fn with_answer_links(self, answer_links: AnswerLinks) -> FiringRenderer {
+        FiringRenderer { answer_links, ..self }
     }
 
     /// What the objects of `row` depend on besides their text.

@@ -8,9 +8,13 @@ use std::sync::{Arc, Mutex};
 use serde_json::Value;
 
 use crate::account::{Account, radicale, xandikos};
+use crate::accounts::SOON;
+use crate::daemon::Daemon;
 use crate::debian::{CYRUS, DAVICAL, SABRE, SOGO};
+use crate::http::Http;
 use crate::rehearsal::{Stage, event};
 use crate::scripted::{Asked, Reply, Scripted};
+use crate::servers::free_port;
 use crate::venv::Venv;
 
 /// Writes the configuration of a stage: a source that may be written to, and a sink.
@@ -238,4 +242,93 @@ fn an_object_that_others_change_meanwhile_is_read_again() {
             assert!(!text.contains("ACKNOWLEDGED"));
         }
     }
+}
+
+/// The path of the link in the last notification.
+fn last_link(stage: &Stage) -> String {
+    let alarm = stage.alarms().pop().unwrap();
+    alarm["answerUrl"].as_str().unwrap().strip_prefix("https://r.example/cal").unwrap().to_owned()
+}
+
+/// Fires two alarms of a folder at which the daemon listens at `port`: of the first the link is too old by now.
+fn fired_with_links(stage: &Stage, port: u16) -> [String; 2] {
+    folder(stage);
+    let config = stage.path().join("reveille.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    stage.put("old.ics", "20260310T120000Z", "Old", "2026-03-01T00:00:00Z");
+    stage.put("tea.ics", "20260310T130000Z", "<b>T\u{e4}</b>", "2026-03-01T00:00:00Z");
+    let mut links = Vec::new();
+    for (valid, until) in [("1h", "12:00:00"), ("36500d", "13:00:00")] {
+        let admin = format!(
+            "[admin]\nlisten = '127.0.0.1:{port}'\nanswer_url = 'https://r.example/cal'\nanswer_valid = '{valid}'\n"
+        );
+        fs::write(&config, format!("{text}{admin}")).unwrap();
+        stage.pass("2026-03-10T11:00:00Z");
+        stage.pass(&format!("2026-03-10T{until}Z"));
+        links.push(last_link(stage));
+    }
+    links.try_into().unwrap()
+}
+
+#[test]
+fn a_link_answers_its_alarm_once_and_only_by_a_post() {
+    let stage = Stage::new();
+    let port = free_port();
+    let [old, link] = fired_with_links(&stage, port);
+    let before = [stage.file("old.ics"), stage.file("tea.ics")].map(|file| fs::read_to_string(file).unwrap());
+    let mut daemon = Daemon::start(stage.path(), &["run"]);
+    assert!(daemon.log.find(SOON, |line| line.contains("reveille is running")).is_some());
+    let http = Http::new(&format!("http://127.0.0.1:{port}"), None);
+    let asked = |method: &str, path: &str| http.send(method, path, &[], "");
+    let page = asked("GET", &link);
+    assert_eq!(page.status, 200, "{page:?}");
+    assert!(page.body.contains("&lt;b&gt;T\u{e4}&lt;/b&gt;") && !page.body.contains("<b>"), "{}", page.body);
+    assert_eq!(page.body.matches("<form method=\"post\"").count(), 4);
+    assert_eq!(asked("HEAD", &link).status, 200);
+    // A program that follows links, one that guesses, an old mail, and nonsense.
+    let (forged, digit) = (link.clone(), link.chars().nth(20).unwrap());
+    let forged = forged.replacen(digit, if digit == 'x' { "y" } else { "x" }, 1);
+    for (method, path, status) in [
+        ("GET", format!("{link}/dismiss"), 405),
+        ("HEAD", format!("{link}/dismiss"), 405),
+        ("GET", format!("{link}/snooze/1h"), 405),
+        ("POST", link.clone(), 405),
+        ("POST", format!("{forged}/dismiss"), 404),
+        ("GET", forged, 404),
+        ("POST", format!("{old}/dismiss"), 410),
+        ("GET", old, 410),
+        ("POST", format!("{link}/snooze/never"), 404),
+        ("POST", format!("{link}/snooze/9999d"), 404),
+    ] {
+        let answer = asked(method, &path);
+        assert_eq!(answer.status, status, "{method} {path}: {answer:?}");
+    }
+    let after = || [stage.file("old.ics"), stage.file("tea.ics")].map(|file| fs::read_to_string(file).unwrap());
+    assert_eq!(after(), before, "nothing has happened");
+    let done = asked("POST", &format!("{link}/snooze/1h"));
+    assert_eq!(done.status, 200, "{done:?}");
+    assert!(done.body.contains("reminded again in 1 hour"), "{}", done.body);
+    assert!(after()[1].contains("RELTYPE=SNOOZE"), "{}", after()[1]);
+    let again = asked("POST", &format!("{link}/dismiss"));
+    assert_eq!(again.status, 409, "{again:?}");
+    assert!(again.body.contains("answered already"), "{}", again.body);
+    // The daemon has read what it wrote: the snooze is armed.
+    let armed = || stage.listing(&["alarms"]).iter().any(|alarm| alarm["summary"] == "<b>T\u{e4}</b>");
+    crate::faults::wait_until(armed, || daemon.log.text());
+    assert!(daemon.stop(SOON).success());
+    assert!(!daemon.log.text().contains(link.rsplit('/').next().unwrap()), "no log has a link");
+}
+
+#[test]
+fn a_source_that_is_not_written_to_has_no_links() {
+    let stage = Stage::new();
+    fired_with_links(&stage, free_port());
+    let config = stage.path().join("reveille.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text.replace("write = true", "")).unwrap();
+    stage.put("next.ics", "20260310T140000Z", "Next", "2026-03-01T00:00:00Z");
+    stage.pass("2026-03-10T13:30:00Z");
+    stage.pass("2026-03-10T14:00:00Z");
+    let alarms = stage.alarms();
+    assert_eq!(alarms.iter().map(|alarm| alarm.get("answerUrl").is_some()).collect::<Vec<_>>(), [true, true, false]);
 }

@@ -46,6 +46,8 @@ const MAP: &[(&str, &[&str])] = &[
             "tls",
         ],
     ),
+    // A link names a firing.
+    ("answer_link", &["time", "text"]),
     // What a user says to an alarm is written into its store.
     ("answer", &["time", "text", "clock", "config", "http", "source", "calendar", "ledger", "notification", "firing"]),
     // What the two that record firings share.
@@ -54,6 +56,7 @@ const MAP: &[(&str, &[&str])] = &[
     (
         "firing",
         &[
+            "answer_link",
             "time",
             "clock",
             "log_limit",
@@ -75,10 +78,29 @@ const MAP: &[(&str, &[&str])] = &[
     // Names of sources, and nothing of what they are.
     ("hints", &[]),
     ("push", &["time", "text", "hints"]),
-    ("admin", &["access", "clock", "hints", "push", "tables", "text", "tls"]),
+    (
+        "admin",
+        // Whoever has a notification answers its alarm.
+        &[
+            "access",
+            "answer",
+            "answer_link",
+            "calendar",
+            "clock",
+            "hints",
+            "push",
+            "source",
+            "tables",
+            "text",
+            "time",
+            "tls",
+        ],
+    ),
     (
         "daemon",
         &[
+            "answer",
+            "answer_link",
             "time",
             "clock",
             "log_limit",

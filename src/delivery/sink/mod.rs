@@ -330,6 +330,7 @@ pub mod samples {
             alarm_description: String::new(),
             component: "VEVENT".into(),
             notification_id: "0123456789abcdef0123456789abcdef".into(),
+            answer_url: String::new(),
             timestamp: "2015-11-19T06:30:00.012Z".into(),
         }
     }
