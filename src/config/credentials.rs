@@ -1,11 +1,6 @@
 //! How a source logs in to its server.
 
-use crate::tables::{
-    ClientCertificate, Credentials, OAuth2Settings, PasswordScheme, SecretRef, Section, address, secret, value,
-};
-
-/// The token endpoint of Google.
-const GOOGLE: &str = "https://oauth2.googleapis.com/token";
+use crate::tables::{ClientCertificate, Credentials, PasswordScheme, SecretRef, Section, oauth2, secret, value};
 
 const SCHEMES: [(&str, PasswordScheme); 3] =
     [("auto", PasswordScheme::Auto), ("basic", PasswordScheme::Basic), ("digest", PasswordScheme::Digest)];
@@ -20,31 +15,7 @@ pub(super) fn with_oauth2(section: &Section<'_>, username: Option<String>) -> Cr
     if section.has("auth") {
         section.report("auth", "says how a password is sent, and oauth2 logs in");
     }
-    oauth2(table).map_or(Credentials::None, |settings| Credentials::OAuth2(Box::new(settings)))
-}
-
-fn oauth2(section: Section<'_>) -> Option<OAuth2Settings> {
-    let client_id = match (section.has("client_id"), secret::CLIENT_ID.named(&section)) {
-        (true, Some(second)) => {
-            section.report(second, "is one place too many for the client_id: client_id names one as well");
-            None
-        }
-        (false, Some(_)) => secret::read(&section, &secret::CLIENT_ID),
-        (_, None) => {
-            section.required("client_id", |written| Ok(SecretRef::written("client_id", value::string(written)?)))
-        }
-    };
-    let client_secret = secret::read(&section, &secret::CLIENT_SECRET);
-    let refresh_token = secret::read(&section, &secret::REFRESH_TOKEN);
-    if refresh_token.is_none() && secret::REFRESH_TOKEN.named(&section).is_none() {
-        section.report("refresh_token_file", "is missing: name the file that the refresh token is in");
-    }
-    let token_url = section.read("token_url", address::token_endpoint);
-    let is_wrong = token_url.is_none() && section.has("token_url");
-    section.finish();
-    let token_url = token_url.unwrap_or_else(|| GOOGLE.to_owned());
-    let settings = OAuth2Settings { client_id: client_id?, client_secret, refresh_token: refresh_token?, token_url };
-    Some(settings).filter(|_| !is_wrong)
+    oauth2::read(table).map_or(Credentials::None, |settings| Credentials::OAuth2(Box::new(settings)))
 }
 
 /// Reads the login of `section`, whose user is `username`: by password or by token.

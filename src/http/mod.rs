@@ -44,4 +44,5 @@ pub use message::response_of;
 pub use message::{
     HttpFailure, HttpRequest, HttpResponse, HttpTransport, Method, TransportResult, http_date, http_date_text,
 };
+pub use oauth2::{AccessToken, TokenClient};
 pub use public_addresses::is_public;

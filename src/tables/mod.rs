@@ -5,12 +5,14 @@
 //! * [`Section`]: a table; [`Diagnostics`]: what was found wrong.
 //! * [`value`], [`address`], [`names`]: single values.
 //! * [`secret`]: the keys that say where a secret is; [`SecretRef`]: reading it there; [`SecretCommand`]: running what
-//!   prints it; [`ProcessGroup`]: ending what was run; [`Credentials`]: how a client logs in.
+//!   prints it; [`ProcessGroup`]: ending what was run; [`Credentials`]: how a client logs in; [`oauth2`]: how it gets
+//!   access tokens for that.
 
 pub mod address;
 mod credentials;
 mod error;
 pub mod names;
+pub mod oauth2;
 pub mod secret;
 mod secret_command;
 mod secret_ref;

@@ -2,11 +2,14 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::json;
 
 use crate::mailserver::{MailServer, Security};
-use crate::rehearsal::Stage;
+use crate::rehearsal::{Stage, touch};
+use crate::scripted::{Asked, Reply, Scripted};
 use crate::venv::Venv;
 
 /// An event at noon with an EMAIL alarm an hour before, which says its own words to `mary` and to somebody else.
@@ -125,4 +128,62 @@ fn a_mail_that_was_not_confirmed_is_sent_again_seldom_and_counted() {
         (&settled[0]["state"], &settled[0]["attempts"], &settled[0]["unknown"]),
         (&json!("delivered"), &json!(2), &json!(1))
     );
+}
+
+/// The configuration of `stage`, whose sink logs in by `login`.
+fn log_in_by(stage: &Stage, login: &str) {
+    let config = stage.path().join("reveille.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    let kept =
+        text.lines().filter(|line| !["password_file", "token", "oauth2"].iter().any(|key| line.starts_with(key)));
+    let text: String = kept.map(|line| format!("{line}\n")).collect();
+    fs::write(config, text + login).unwrap();
+}
+
+fn secret_file(stage: &Stage, name: &str, secret: &str) {
+    let file = stage.path().join(name);
+    fs::write(&file, secret).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+#[test]
+fn an_access_token_logs_in_and_a_refused_one_is_replaced() {
+    let Some(venv) = Venv::or_skip() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let server = MailServer::start(venv, folder.path(), Security::StartTls);
+    let stage = stage(&server);
+    secret_file(&stage, "token", "at-1\n");
+    log_in_by(&stage, "token_file = 'token'\n");
+    let log = failing_pass(&stage, "2026-03-10T11:00:00Z");
+    assert!(log.contains("at AUTH: the server does not offer XOAUTH2, which access tokens need"), "{log}");
+    fs::write(folder.path().join("token"), "at-2").unwrap();
+    let log = failing_pass(&stage, "2026-03-10T11:01:00Z");
+    assert!(log.contains("at AUTH: 535 5.7.8 Authentication credentials invalid"), "{log}");
+    secret_file(&stage, "token", "at-2\n");
+    stage.pass("2026-03-10T11:02:00Z");
+    assert_eq!(server.mail().user.as_deref(), Some("mary by token"));
+
+    // With a refresh token; the first access token that it gets is one that the mail server does not know yet.
+    let count = Arc::new(AtomicUsize::new(2));
+    let granted = count.clone();
+    let endpoint = Scripted::start(move |asked: &Asked| {
+        assert!(asked.body.contains("refresh_token=rt"), "{}", asked.body);
+        let token = format!("at-{}", granted.fetch_add(1, Ordering::SeqCst) + 1);
+        let granted = json!({ "access_token": token, "token_type": "Bearer", "expires_in": 3600 });
+        Reply::status(200).header("Content-Type", "application/json").body(granted.to_string())
+    });
+    secret_file(&stage, "refresh", "rt");
+    log_in_by(
+        &stage,
+        &format!("oauth2 = {{ client_id = 'c', refresh_token_file = 'refresh', token_url = '{}' }}\n", endpoint.url),
+    );
+    let supper = EVENT.replace("lunch", "supper").replace("T130000", "T130300");
+    fs::write(stage.file("supper.ics"), supper).unwrap();
+    touch(&stage.file("supper.ics"), "2026-03-10T11:02:00Z");
+    let log = failing_pass(&stage, "2026-03-10T11:03:00Z");
+    assert!(log.contains("535 5.7.8"), "{log}");
+    fs::write(folder.path().join("token"), "at-4").unwrap();
+    stage.pass("2026-03-10T11:04:00Z");
+    assert_eq!(server.mail().user.as_deref(), Some("mary by token"));
+    assert_eq!(count.load(Ordering::SeqCst), 4);
 }

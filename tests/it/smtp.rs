@@ -10,13 +10,15 @@ use std::time::{Duration, Instant};
 use reveille::calendar::zone::Zones;
 use reveille::clock::Clock;
 use reveille::config::{LimitsConfig, SecretRef};
+
 use reveille::delivery::deadline::SendDeadline;
 use reveille::delivery::gate::Closure;
 use reveille::delivery::sink::any_sink::Sink;
-use reveille::delivery::sink::email::{EmailSettings, SmtpSecurity};
+use reveille::delivery::sink::email::{EmailSettings, LoginSecret, LoginSettings, SmtpSecurity};
 use reveille::delivery::sink::{
     ClaimedDelivery, Finished, Outcome, ReaderZones, Recipients, SinkConfig, SinkContext, Transport as _,
 };
+use reveille::tables::SecretSource;
 use reveille::time::UtcMillis;
 use serde_json::{Value, json};
 
@@ -68,7 +70,11 @@ impl Setting {
             host: self.host.into(),
             port: self.port,
             security: self.security,
-            login: Some(("mary".into(), SecretRef::inline(self.password))),
+            allow_plaintext: false,
+            login: Some(LoginSettings {
+                username: "mary".into(),
+                secret: LoginSecret::Password(SecretSource::Kept(SecretRef::inline(self.password))),
+            }),
             helo: self.helo.map(str::to_owned),
             from: "Kalender für alle <calendar@example.org>".into(),
             recipients: Recipients::Own,

@@ -719,6 +719,7 @@ pub fn config(ledger: PathBuf, max_lateness: Duration, give_up_after: Duration, 
     let mail = EmailSettings {
         host: "mail.example.org".to_owned(),
         port: 465,
+        allow_plaintext: false,
         security: SmtpSecurity::Implicit,
         login: None,
         helo: None,

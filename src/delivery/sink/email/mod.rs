@@ -3,6 +3,7 @@
 //! * `settings`: its keys.
 //! * `content`: what a mail says; `phrases`: the words that are the same in each; `message`: its octets.
 //! * `allowance`: how many mails a user may get.
+//! * `login`: what a session logs in by.
 //! * `trust`: whose certificates are accepted; `connect`: TCP; `stream`: TLS over it; `session`: SMTP over it; `pool`:
 //!   sessions that wait for the next mail.
 
@@ -20,6 +21,7 @@ use tokio::time::{sleep, timeout};
 use tracing::Instrument as _;
 
 use self::allowance::Allowance;
+use self::login::MailLogin;
 use self::message::{Mail, MessageBuilder};
 use self::pool::Pool;
 use self::session::{MailServer, Session, SmtpError, StepLimits};
@@ -37,6 +39,7 @@ use crate::delivery::gate::{Closure, FileStamps};
 mod allowance;
 mod connect;
 mod content;
+mod login;
 mod message;
 mod phrases;
 mod pool;
@@ -45,6 +48,7 @@ mod settings;
 mod stream;
 mod trust;
 
+pub use login::{LoginSecret, LoginSettings};
 pub use settings::{EmailSettings, SmtpSecurity};
 
 /// The sink `email`.
@@ -69,7 +73,7 @@ impl SinkSettings for EmailSettings {
     }
 
     fn denied(&self, user: &User) -> Option<String> {
-        let secret = self.login.as_ref().and_then(|(_, secret)| secret.path());
+        let secret = self.login.as_ref().and_then(LoginSettings::path);
         access::lacking_secrets(user, secret, self.ca_file.as_deref())
     }
 }
@@ -143,7 +147,8 @@ impl Email {
             host: settings.host.clone(),
             port: settings.port,
             security: settings.security,
-            login: settings.login.clone(),
+            allow_plaintext: settings.allow_plaintext,
+            login: settings.login.clone().map(|login| MailLogin::new(login, settings.ca_file.clone(), timeout)),
             trust: Trust::new(settings.ca_file.clone()),
             hello: settings.helo.as_deref().map(named).or_else(|| full_name(&context.server_name)),
             max_reply_size: context.max_reply_size,
@@ -257,7 +262,7 @@ impl SinkDriver for Email {
 
     /// Whether the password and the certificate authorities are there; nothing is connected.
     fn ready(&self) -> Result<(), SinkError> {
-        self.mailer.pool.server().ready().map(drop).map_err(|error| SinkError(error.into_response()))
+        self.mailer.pool.server().ready().map_err(|error| SinkError(error.into_response()))
     }
 
     /// How many mails it is best given now; zero: all of its connections are busy.

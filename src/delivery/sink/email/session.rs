@@ -8,20 +8,21 @@ use std::time::Duration;
 
 use lettre::Address;
 use lettre::transport::smtp::Error;
-use lettre::transport::smtp::authentication::{Credentials, Mechanism};
+use lettre::transport::smtp::authentication::Mechanism;
 use lettre::transport::smtp::client::AsyncSmtpConnection;
-use lettre::transport::smtp::commands::{Data, Mail as MailFrom, Quit, Rcpt, Rset};
+use lettre::transport::smtp::commands::{Auth, Data, Mail as MailFrom, Quit, Rcpt, Rset};
 use lettre::transport::smtp::extension::ClientId;
 use lettre::transport::smtp::response::{Code, Response, Severity};
 use rustls::ClientConfig;
 use tokio::time::timeout;
 
+use super::login::{MailLogin, PreparedLogin};
 use super::message::Mail;
 use super::settings::SmtpSecurity;
 use super::stream::{MailEnd, SmtpStream};
 use super::trust::Trust;
 use crate::delivery::gate::FileStamps;
-use crate::tables::SecretRef;
+use crate::http::ClientError;
 
 /// A mail server and how to log in.
 #[derive(Debug)]
@@ -29,8 +30,10 @@ pub struct MailServer {
     pub host: String,
     pub port: u16,
     pub security: SmtpSecurity,
-    /// The user, and where the password is.
-    pub login: Option<(String, SecretRef)>,
+    /// Whether a connection without encryption may lead to another machine.
+    pub allow_plaintext: bool,
+    /// None: nobody logs in.
+    pub login: Option<MailLogin>,
     /// For the encrypted kinds of `security`.
     pub trust: Trust,
     /// Our name; none: the address that a connection is from stands for it (RFC 5321, 4.1.4).
@@ -55,13 +58,6 @@ pub struct StepLimits {
 const RESET_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest wait for the answer to QUIT.
 const QUIT_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// What a connection needs besides the server's address.
-#[derive(Debug)]
-pub struct Prerequisites {
-    tls: Option<Arc<ClientConfig>>,
-    login: Option<Credentials>,
-}
 
 /// Why a mail did not go out.
 #[derive(Debug, PartialEq, Eq)]
@@ -112,41 +108,49 @@ impl MailServer {
         Ok(Session { smtp: self.open(mail_end.clone()).await?, carried: false, mail_end })
     }
 
-    /// What a connection needs of the files that the settings name: TLS settings where it is encrypted, and the login.
-    /// They are read for each connection.
+    /// Whether the files are there that the settings name: those of TLS where it is encrypted, and of the login.
     ///
     /// # Errors
     /// [`SmtpError::Settings`] when one of them cannot be used.
-    pub fn ready(&self) -> Result<Prerequisites, SmtpError> {
-        let tls = match self.security {
-            SmtpSecurity::Plain => None,
+    pub fn ready(&self) -> Result<(), SmtpError> {
+        self.tls()?;
+        self.login.as_ref().map_or(Ok(()), MailLogin::ready).map_err(SmtpError::Settings)
+    }
+
+    /// What TLS needs, where the connection is encrypted. The files are read for each connection.
+    fn tls(&self) -> Result<Option<Arc<ClientConfig>>, SmtpError> {
+        match self.security {
+            SmtpSecurity::Plain => Ok(None),
             SmtpSecurity::Implicit | SmtpSecurity::StartTls => {
-                Some(self.trust.tls().map_err(|error| SmtpError::Settings(error.to_string()))?)
+                self.trust.tls().map(Some).map_err(|error| SmtpError::Settings(error.to_string()))
             }
-        };
-        let login = match &self.login {
-            None => None,
-            Some((user, password)) => {
-                let password = password.read().map_err(|error| SmtpError::Settings(error.to_string()))?;
-                Some(Credentials::new(user.clone(), password.expose().to_owned()))
-            }
-        };
-        Ok(Prerequisites { tls, login })
+        }
+    }
+
+    /// What logs in. It is got for each connection.
+    async fn prepared_login(&self) -> Result<Option<PreparedLogin>, SmtpError> {
+        let Some(login) = &self.login else { return Ok(None) };
+        match login.prepare().await {
+            Ok(prepared) => Ok(Some(prepared)),
+            Err(error @ ClientError::Later { .. }) => Err(SmtpError::Down(error.to_string())),
+            Err(error) => Err(SmtpError::Settings(error.to_string())),
+        }
     }
 
     /// What changes when one of these files does.
     pub fn files(&self) -> FileStamps {
-        [self.login.as_ref().and_then(|(_, password)| password.stamp()), self.trust.stamp()]
+        [self.login.as_ref().and_then(MailLogin::stamp), self.trust.stamp()]
     }
 
     async fn open(&self, mail_end: MailEnd) -> Result<AsyncSmtpConnection, SmtpError> {
-        let Prerequisites { tls, login } = self.ready()?;
+        let tls = self.tls()?;
+        let login = self.prepared_login().await?;
         let StepLimits { connect, command, .. } = self.limits;
         let stream = SmtpStream::connect(&self.host, self.port, self.max_reply_size, mail_end);
         let stream = self.step(connect, "being called", stream).await?;
         let hello = self.hello.clone().unwrap_or_else(|| literal(stream.local()));
         let stream = match (self.security, &tls) {
-            (SmtpSecurity::Plain, _) if stream.peer().ip().is_loopback() => stream,
+            (SmtpSecurity::Plain, _) if self.allow_plaintext || stream.peer().ip().is_loopback() => stream,
             (SmtpSecurity::Implicit, Some(tls)) => self.step(command, "TLS", stream.secure(tls, &self.host)).await?,
             (SmtpSecurity::StartTls, Some(tls)) => {
                 self.step(command, "STARTTLS", stream.start_tls(tls, &self.host, &hello.to_string())).await?
@@ -161,12 +165,27 @@ impl MailServer {
         let greeting = AsyncSmtpConnection::connect_with_transport(Box::new(stream), &hello);
         let mut smtp = self.command("EHLO", greeting).await?;
         if let Some(login) = &login {
-            let mechanisms = [Mechanism::Plain, Mechanism::Login];
-            let response = self.command("AUTH", smtp.auth(&mechanisms, login)).await?;
-            exactly(&[235], &response)
-                .map_err(|message| SmtpError::Down(format!("{} at AUTH: {message}", self.name())))?;
+            self.log_in(&mut smtp, login).await?;
         }
         Ok(smtp)
+    }
+
+    async fn log_in(&self, smtp: &mut AsyncSmtpConnection, login: &PreparedLogin) -> Result<(), SmtpError> {
+        if login.is_token() && !smtp.server_info().supports_auth_mechanism(Mechanism::Xoauth2) {
+            let reason =
+                format!("{} at AUTH: the server does not offer XOAUTH2, which access tokens need", self.name());
+            return Err(SmtpError::Settings(reason));
+        }
+        let response = match self.command("AUTH", authenticated(smtp, login)).await {
+            Ok(response) => response,
+            Err(error) => {
+                if let Some(mail_login) = &self.login {
+                    mail_login.refused(login).await;
+                }
+                return Err(error);
+            }
+        };
+        exactly(&[235], &response).map_err(|message| SmtpError::Down(format!("{} at AUTH: {message}", self.name())))
     }
 
     /// How the server is called in answers.
@@ -230,6 +249,16 @@ impl MailServer {
     fn silent(&self, step: &str) -> String {
         format!("{} did not answer to {step} in time", self.name())
     }
+}
+
+/// The answer to AUTH.
+async fn authenticated(smtp: &mut AsyncSmtpConnection, login: &PreparedLogin) -> Result<Response, Error> {
+    if !login.is_token() {
+        return smtp.auth(login.mechanisms, &login.credentials).await;
+    }
+    let response = smtp.command(Auth::new(Mechanism::Xoauth2, login.credentials.clone(), None)?).await?;
+    // A server that does not accept the token says why in a challenge, and refuses it once that is answered.
+    if response.has_code(334) { smtp.command("\r\n").await } else { Ok(response) }
 }
 
 /// A step of a session: the codes that it must be answered with, and how long that may take.

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
+use super::login::{self, LoginSettings};
 use crate::delivery::sink::Recipients;
-use crate::tables::{SecretRef, Section, address, secret, value};
+use crate::tables::{Section, address, value};
 use crate::text::percent_decoded;
 
 const MAX_CONNECTIONS: usize = 4;
@@ -29,8 +30,10 @@ pub struct EmailSettings {
     pub port: u16,
     /// How the connection is encrypted.
     pub security: SmtpSecurity,
-    /// Username and password for AUTH.
-    pub login: Option<(String, SecretRef)>,
+    /// Whether a connection without encryption may lead to another machine.
+    pub allow_plaintext: bool,
+    /// Who logs in; none: nobody.
+    pub login: Option<LoginSettings>,
     /// How we introduce ourselves to the server: a host's full name, or an address in brackets; none: the server's name
     /// where that is a full one, else our address.
     pub helo: Option<String>,
@@ -57,14 +60,14 @@ pub enum SmtpSecurity {
     Implicit,
     /// `smtp://`: STARTTLS, required.
     StartTls,
-    /// `smtp+plain://`: none, loopback only.
+    /// `smtp+plain://`: none; to this machine, or to where `allow_plaintext` allows it.
     Plain,
 }
 
 /// Reads the keys; none where something is wrong, which is then reported.
 pub fn read(section: &Section<'_>) -> Option<EmailSettings> {
-    let server = section.required("url", smtp);
-    let password = secret::read(section, &secret::PASSWORD);
+    let allow_plaintext = section.read("allow_plaintext", value::boolean).unwrap_or(false);
+    let server = section.required("url", |value| smtp(value, allow_plaintext));
     let from = section.required("from", mailbox);
     let helo = section.read("helo", helo);
     let recipients = section.read("recipients", recipients).unwrap_or(Recipients::Own);
@@ -77,11 +80,15 @@ pub fn read(section: &Section<'_>) -> Option<EmailSettings> {
     if server.security == SmtpSecurity::Plain && ca_file.is_some() {
         section.report("ca_file", "says whom to trust, but smtp+plain:// is without encryption");
     }
-    let login = login(section, server.username, password);
+    if allow_plaintext && server.security != SmtpSecurity::Plain {
+        section.report("allow_plaintext", "is for smtp+plain://, and this url is encrypted");
+    }
+    let login = login::read(section, server.username);
     Some(EmailSettings {
         host: server.host,
         port: server.port,
         security: server.security,
+        allow_plaintext,
         login,
         helo,
         from: from?,
@@ -104,7 +111,7 @@ struct SmtpUrl {
 }
 
 /// Reads `smtps://user@host:465`, `smtp://host:587` or `smtp+plain://127.0.0.1:25`.
-fn smtp(value: &DeValue<'_>) -> Result<SmtpUrl, String> {
+fn smtp(value: &DeValue<'_>, allow_plaintext: bool) -> Result<SmtpUrl, String> {
     let written = value::string(value)?;
     let url = address::url(&written, "smtps://HOST, or smtp://HOST for STARTTLS")?;
     let (security, port) = match url.scheme() {
@@ -116,11 +123,19 @@ fn smtp(value: &DeValue<'_>) -> Result<SmtpUrl, String> {
     if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
         return Err("must end after the host and the port".to_owned());
     }
-    if security == SmtpSecurity::Plain && !address::is_loopback(&url) {
-        return Err("is without encryption, which is allowed to this machine only: use smtps:// or smtp://".to_owned());
+    let is_here = address::is_loopback(&url);
+    if security == SmtpSecurity::Plain && !is_here && !allow_plaintext {
+        return Err(
+            "is without encryption, which is allowed to this machine only, unless allow_plaintext = true: use \
+                    smtps:// or smtp://"
+                .to_owned(),
+        );
     }
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
     let username = Some(username(url.username())?).filter(|name| !name.is_empty());
+    if security == SmtpSecurity::Plain && !is_here && username.is_some() {
+        return Err("names a user, whose password would be sent without encryption: use smtps:// or smtp://".to_owned());
+    }
     Ok(SmtpUrl { host, port: url.port().unwrap_or(port), security, username })
 }
 
@@ -164,16 +179,6 @@ fn helo(value: &DeValue<'_>) -> Result<String, String> {
     ))
 }
 
-/// Username and password belong together.
-fn login(section: &Section<'_>, username: Option<String>, password: Option<SecretRef>) -> Option<(String, SecretRef)> {
-    match (&username, secret::PASSWORD.named(section)) {
-        (Some(_), None) => section.report("url", "names a user, but there is no password: add password_file"),
-        (None, Some(place)) => section.report(place, "is given, but the url names no user: smtps://USER@HOST"),
-        _ => {}
-    }
-    username.zip(password)
-}
-
 fn recipients(value: &DeValue<'_>) -> Result<Recipients, String> {
     if let DeValue::String(word) = value {
         let words = [("own", Recipients::Own), ("attendees", Recipients::Attendees)];
@@ -197,18 +202,18 @@ mod tests {
 
     #[test]
     fn mail_servers() {
-        let server = smtp(&text("smtps://mary%40example.org@mail.example.org")).unwrap();
+        let server = smtp(&text("smtps://mary%40example.org@mail.example.org"), false).unwrap();
         assert_eq!(
             (server.host.as_str(), server.port, server.security),
             ("mail.example.org", 465, SmtpSecurity::Implicit)
         );
         assert_eq!(server.username.as_deref(), Some("mary@example.org"));
-        let server = smtp(&text("smtp://mail.example.org:2587")).unwrap();
+        let server = smtp(&text("smtp://mail.example.org:2587"), false).unwrap();
         assert_eq!((server.port, server.security, server.username), (2587, SmtpSecurity::StartTls, None));
         for here in ["smtp+plain://localhost", "smtp+plain://127.0.0.7:2525", "smtp+plain://[::1]:25"] {
-            assert_eq!(smtp(&text(here)).unwrap().security, SmtpSecurity::Plain);
+            assert_eq!(smtp(&text(here), false).unwrap().security, SmtpSecurity::Plain);
         }
-        assert_eq!(smtp(&text("smtp+plain://[::1]:25")).unwrap().host, "::1");
+        assert_eq!(smtp(&text("smtp+plain://[::1]:25"), false).unwrap().host, "::1");
         for wrong in [
             "smtp+plain://mail.example.org",
             "smtp+plain://localhost.example.org",
@@ -219,8 +224,8 @@ mod tests {
             "smtps://host/path",
             "smtps://host:99999",
         ] {
-            assert!(smtp(&text(wrong)).is_err(), "{wrong}");
+            assert!(smtp(&text(wrong), false).is_err(), "{wrong}");
         }
-        assert!(!smtp(&text("smtps://a:hunter2@c")).unwrap_err().contains("hunter2"));
+        assert!(!smtp(&text("smtps://a:hunter2@c"), false).unwrap_err().contains("hunter2"));
     }
 }
