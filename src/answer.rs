@@ -14,7 +14,7 @@ use crate::calendar::context::CalendarContext;
 use crate::calendar::schedule::Schedule;
 use crate::calendar::zone::Zones;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{LimitsConfig, SourceConfig};
 use crate::firing;
 use crate::http::Hosts;
 use crate::ledger::{
@@ -41,10 +41,10 @@ pub enum FiringName {
 #[derive(Debug, thiserror::Error)]
 pub enum AnswerFailure {
     /// Nothing of that name has fired.
-    #[error("no alarm has fired that is called {0}: 'reveille firings' lists those that have")]
+    #[error("there is no firing {0}: 'reveille firings' lists the alarms that have fired")]
     NoFiring(FiringName),
-    /// It is no alarm that fired.
-    #[error("{0} is no alarm that has fired, so there is nothing to answer")]
+    /// It is not an alarm that fired.
+    #[error("{0} is not an alarm that has fired, so it cannot be answered")]
     NoAlarm(FiringName),
     /// The object does not have it any more.
     #[error(
@@ -60,6 +60,9 @@ pub enum AnswerFailure {
     /// The store.
     #[error("{0}")]
     Store(#[from] EditError),
+    /// It was answered, and what is pending of it could not be cancelled.
+    #[error("the answer is written, but pending deliveries of the alarm could not be cancelled, and may arrive: {0}")]
+    NotCancelled(LedgerError),
     /// The source.
     #[error("{0}")]
     Source(String),
@@ -88,14 +91,19 @@ pub struct AnsweredAlarm {
 }
 
 /// What answering needs.
-#[derive(Debug)]
 pub struct Answerer<'a> {
-    /// The settings, with those of the sources.
-    pub config: &'a Config,
+    /// The ledger, which a daemon may hold.
+    pub ledger: &'a Path,
+    /// What is read at most.
+    pub limits: &'a LimitsConfig,
     /// The zones that objects are read with.
     pub zones: &'a Zones,
     /// For when the answer is given.
     pub clock: &'a Clock,
+    /// What is known of servers, and shared with those who ask them too.
+    pub hosts: &'a Hosts,
+    /// The settings of the source with a name.
+    pub source: &'a (dyn Fn(&str) -> Option<SourceConfig> + Send + Sync),
 }
 
 /// What is read of a stored notification.
@@ -128,6 +136,12 @@ struct Target {
     href: String,
 }
 
+impl fmt::Debug for Answerer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answerer").field("ledger", &self.ledger).finish_non_exhaustive()
+    }
+}
+
 impl FromStr for FiringName {
     type Err = String;
 
@@ -138,7 +152,7 @@ impl FromStr for FiringName {
                 _ => None,
             });
             let octets = digits.collect::<Option<Vec<u8>>>().and_then(|octets| octets.try_into().ok());
-            return octets.map(FiringName::Identity).ok_or_else(|| "is no notificationId".to_owned());
+            return octets.map(FiringName::Identity).ok_or_else(|| "is not a notificationId".to_owned());
         }
         let number = text.parse().map_err(|_| "is neither the number of a firing nor a notificationId".to_owned())?;
         Ok(FiringName::Number(number))
@@ -187,16 +201,17 @@ impl Answerer<'_> {
     /// # Errors
     /// [`AnswerFailure`] when nothing was written. What sinks are owed is not cancelled then.
     pub async fn give(&self, name: FiringName, answer: AlarmAnswer) -> Result<AnsweredAlarm, AnswerFailure> {
-        let mut inspector = Inspector::open(&self.config.ledger).await?;
+        let mut inspector = Inspector::open(self.ledger).await?;
         let (row, fired) = fired(&mut inspector, name).await?;
         let identity = match fired.notification_id.parse() {
             Ok(FiringName::Identity(identity)) => identity,
             _ => return Err(AnswerFailure::NoAlarm(name)),
         };
         let (object, target) = self.target(&mut inspector, &row, &fired, identity).await?;
-        self.write(&object, target, answer).await?;
-        let cancelled = self.cancel(&mut inspector, row.id).await?;
+        // A server may take its time, and the ledger is not kept from being cleaned up meanwhile.
         inspector.close().await?;
+        self.write(&object, target, answer).await?;
+        let cancelled = self.cancel(row.id).await.map_err(AnswerFailure::NotCancelled)?;
         Ok(AnsweredAlarm {
             firing: row.id,
             identity,
@@ -228,7 +243,7 @@ impl Answerer<'_> {
             let target = Target {
                 identity,
                 due: row.due,
-                context: firing::context(&object.calendar.info, self.zones.clone(), self.config.limits.objects),
+                context: firing::context(&object.calendar.info, self.zones.clone(), self.limits.objects),
                 about: firing::about(&object.calendar.info),
                 href: object.href.clone(),
             };
@@ -240,19 +255,17 @@ impl Answerer<'_> {
     }
 
     fn is_writable(&self, source: &str) -> bool {
-        self.config.sources.iter().any(|one| one.name == source && one.write)
+        (self.source)(source).is_some_and(|source| source.write)
     }
 
     /// Writes `answer` into the store that `object` comes from.
     async fn write(&self, object: &ObjectRow, target: Target, answer: AlarmAnswer) -> Result<(), AnswerFailure> {
         let name = &object.calendar.source;
-        let source = self.config.sources.iter().find(|source| source.name == *name);
-        let settings = source.ok_or_else(|| AnswerFailure::NoSource(name.clone()))?;
+        let settings = (self.source)(name).ok_or_else(|| AnswerFailure::NoSource(name.clone()))?;
         if !settings.write {
             return Err(AnswerFailure::NotWritable(name.clone()));
         }
-        let hosts = Hosts::new(self.config.limits.max_requests_per_host);
-        let source = Source::open(settings, &self.config.limits, self.clock, &hosts);
+        let source = Source::open(&settings, self.limits, self.clock, self.hosts);
         let source = source.map_err(|error| AnswerFailure::Source(error.to_string()))?;
         let now = self.clock.now();
         let edit: TextEdit = Arc::new(move |text| target.answered(text, answer, now));
@@ -260,15 +273,13 @@ impl Answerer<'_> {
     }
 
     /// Cancels what sinks are still owed of the firing with this number. Returns how many deliveries that were.
-    async fn cancel(&self, inspector: &mut Inspector, firing: i64) -> Result<u64, LedgerError> {
-        let pending = inspector.deliveries_of(firing).await?;
-        let pending: Vec<_> = pending.into_iter().filter(|row| row.state == Some(DeliveryState::Pending)).collect();
-        if pending.is_empty() {
-            return Ok(0);
-        }
-        let mut outbox = OutboxAdmin::open(&self.config.ledger).await?;
+    async fn cancel(&self, firing: i64) -> Result<u64, LedgerError> {
+        let mut inspector = Inspector::open(self.ledger).await?;
+        let deliveries = inspector.deliveries_of(firing).await?;
+        inspector.close().await?;
+        let mut outbox = OutboxAdmin::open(self.ledger).await?;
         let mut cancelled = 0;
-        for row in pending {
+        for row in deliveries.into_iter().filter(|row| row.state == Some(DeliveryState::Pending)) {
             let id = DeliveryId { firing, sink: row.sink, recipient: row.recipient };
             cancelled += u64::from(outbox.cancel(&id, self.clock.now()).await? == AdminOutcome::Changed);
         }
@@ -298,11 +309,11 @@ impl Target {
     }
 
     /// `text` with `answer`, which is given at `now`.
-    fn answered(&self, text: &[u8], answer: AlarmAnswer, now: UtcMillis) -> Result<Vec<u8>, String> {
+    fn answered(&self, text: &[u8], answer: AlarmAnswer, now: UtcMillis) -> Result<Vec<u8>, EditError> {
         let [alarm, snooze] = ["alarm", "snooze"].map(|what| self.new_uid(what, now));
         let answered = self.with(text, |instance| answered(text, instance, answer, now, [&alarm, &snooze]));
-        let answered = answered.ok_or_else(|| AnswerFailure::NoInstance.to_string())?;
-        answered.map_err(|error| error.to_string())
+        let answered = answered.ok_or_else(|| EditError::Changed(AnswerFailure::NoInstance.to_string()))?;
+        answered.map_err(|error| EditError::Refused(error.to_string()))
     }
 
     /// A UID for a VALARM that has none (RFC 9562, version 8): it depends on the firing, on `what` it is for, and on

@@ -22,8 +22,8 @@ use crate::tables::value::parse_duration;
 use crate::text::hex;
 use crate::time::elapsed;
 
-/// Answers that are written at the same time.
-const MAX_ANSWERS: usize = 4;
+/// Requests that are worked on at the same time.
+const MAX_ANSWERS: usize = 16;
 /// The longest that an alarm can be snoozed.
 const LONGEST_SNOOZE: Duration = Duration::from_secs(366 * 86_400);
 /// What the page offers.
@@ -70,6 +70,7 @@ async fn show(State(page): State<AnswerPage>, Path(token): Path<String>) -> Resp
         Ok(identity) => identity,
         Err(error) => return refused(error),
     };
+    let Ok(_slot) = page.slots.try_acquire() else { return busy() };
     let shown = match page.taker.shown(identity).await {
         Ok(shown) => shown,
         Err(failure) => return failed(&failure),
@@ -104,13 +105,7 @@ impl AnswerPage {
             Ok(identity) => identity,
             Err(error) => return refused(error),
         };
-        let Ok(_slot) = self.slots.try_acquire() else {
-            return page_of(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "Busy",
-                "<p>Too many answers come at once: try again.</p>",
-            );
-        };
+        let Ok(_slot) = self.slots.try_acquire() else { return busy() };
         match self.taker.give(identity, answer).await {
             Ok(answered) => page_of(StatusCode::OK, &answered.summary, &format!("<p>{done}</p>")),
             Err(failure) => {
@@ -119,6 +114,10 @@ impl AnswerPage {
             }
         }
     }
+}
+
+fn busy() -> Response {
+    page_of(StatusCode::SERVICE_UNAVAILABLE, "Busy", "<p>Too many answers come at once: try again.</p>")
 }
 
 fn refused(error: LinkError) -> Response {
@@ -135,7 +134,16 @@ fn failed(failure: &AnswerFailure) -> Response {
         AnswerFailure::NoFiring(_) | AnswerFailure::NoAlarm(_) => {
             (StatusCode::NOT_FOUND, "this reminder is not known any more")
         }
-        AnswerFailure::NoInstance | AnswerFailure::Store(EditError::Gone(_) | EditError::Refused(_)) => (
+        AnswerFailure::Store(EditError::Refused(why)) => {
+            let why = format!("<p>Nothing was changed: {}.</p>", escaped(why));
+            return page_of(StatusCode::UNPROCESSABLE_ENTITY, "Nothing was changed", &why);
+        }
+        AnswerFailure::NotCancelled(_) => {
+            let body =
+                "<p>Your answer was written, but messages about this reminder that are under way may still arrive.</p>";
+            return page_of(StatusCode::OK, "Done", body);
+        }
+        AnswerFailure::NoInstance | AnswerFailure::Store(EditError::Gone(_) | EditError::Changed(_)) => (
             StatusCode::CONFLICT,
             "the event was changed or deleted in the meantime, or this reminder was answered already",
         ),

@@ -11,6 +11,7 @@ use crate::answer::{AnsweredAlarm, Answerer, FiringName};
 use crate::calendar::answer::AlarmAnswer;
 use crate::calendar::zone::Zones;
 use crate::config::Config;
+use crate::http::Hosts;
 use crate::ledger;
 use crate::tables::value::parse_duration;
 use crate::text::hex;
@@ -91,7 +92,10 @@ fn answer(name: FiringName, answer: AlarmAnswer, config: &Config, context: &mut 
     let zones = Zones::load(&config.zoneinfo)?;
     let clock = context.clock.clone();
     let answered = block_on(async {
-        let answered = Answerer { config, zones: &zones, clock: &clock }.give(name, answer).await;
+        let source = |name: &str| config.sources.iter().find(|source| source.name == name).cloned();
+        let (ledger, limits, hosts) = (&config.ledger, &config.limits, Hosts::new(config.limits.max_requests_per_host));
+        let answerer = Answerer { ledger, limits, zones: &zones, clock: &clock, hosts: &hosts, source: &source };
+        let answered = answerer.give(name, answer).await;
         Ok(match answered {
             Ok(answered) => Ok((sync(&answered, config).await, answered)),
             Err(error) => Err(error),

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::answering::WritableSources;
 use super::source_parts::SourceParts;
 use super::source_runner::SourceRunner;
 use crate::answer_link::{AnswerLinks, new_key};
@@ -103,7 +104,7 @@ impl Stages {
             hosts: Hosts::new(config.limits.max_requests_per_host),
             ingest: core.ingest.clone(),
             metrics: core.metrics.clone(),
-            answer_links: core.answer_links.clone(),
+            writable: WritableSources::new(core.answer_links.clone()),
             push: config.admin.push_url.clone().map(PushReceiver::new),
             reader_zones: context.reader_zones.clone(),
         };

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use super::answering::WritableSources;
 use super::source_runner::SourceRunner;
-use crate::answer_link::AnswerLinks;
 use crate::clock::Clock;
 use crate::config::{Config, SourceConfig};
 use crate::delivery::sink::ReaderZones;
@@ -25,8 +25,8 @@ pub struct SourceParts {
     pub metrics: Metrics,
     /// Receives pushes of servers, if the configuration says how.
     pub push: Option<PushReceiver>,
-    /// Where alarms of sources that may be written to can be answered.
-    pub answer_links: AnswerLinks,
+    /// Those that may be written to.
+    pub writable: WritableSources,
     /// The zones that users read times in.
     pub reader_zones: ReaderZones,
 }

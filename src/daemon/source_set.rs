@@ -154,7 +154,7 @@ impl SourceSet {
 
     fn start(&mut self, settings: &SourceConfig, runner: SourceRunner, first: impl FnOnce() + Send + 'static) {
         let (stop, stopped) = oneshot::channel();
-        self.parts.answer_links.allow(&settings.name, settings.write);
+        self.parts.writable.started(settings);
         // What tells of a user's calendars is a calendar server: a feed or a folder of the user has not changed.
         let user = settings.user.as_deref().filter(|_| matches!(settings.kind, SourceKind::Caldav(_)));
         let runner = runner.with_hints(self.hints.register(&settings.name, user));
@@ -180,6 +180,7 @@ impl SourceSet {
     async fn stop(&mut self, name: &str) {
         let Some(RunningSource { stop, task, ended, .. }) = self.running.remove(name) else { return };
         self.hints.unregister(name);
+        self.parts.writable.stopped(name);
         self.stopped.insert(task);
         // An error means that the task has ended already.
         let _: Result<(), ()> = stop.send(());

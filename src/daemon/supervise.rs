@@ -68,9 +68,12 @@ pub async fn run(config: Config, clock: Clock, read_config: ReadConfig) -> anyho
     let mut tasks = TaskGroup::new(sync_threads.handle());
     let start_timeout = open_in_time(startup_gate.clone());
     let answering = Answering {
-        read_config: read_config.clone(),
+        ledger: config.ledger.clone(),
+        limits: config.limits,
+        sources: parts.writable.clone(),
         zones: Zones::load(&config.zoneinfo)?,
         clock: clock.clone(),
+        hosts: parts.hosts.clone(),
         hints: hints.clone(),
     };
     start_admin(&config.admin, admin_routes(&config.admin, &parts, answering), &mut tasks);
@@ -126,7 +129,7 @@ fn admin_routes(config: &AdminConfig, parts: &SourceParts, answering: Answering)
     };
     match &config.answer_url {
         Some(_) => {
-            let links = parts.answer_links.clone();
+            let links = parts.writable.links().clone();
             routes.merge(admin::answer_routes(links, Arc::new(answering), parts.clock.clone()))
         }
         None => routes,

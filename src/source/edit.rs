@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
-/// Makes the new text of an object out of the present one; or says why it cannot, in a sentence.
-pub type TextEdit = Arc<dyn Fn(&[u8]) -> Result<Vec<u8>, String> + Send + Sync>;
+/// Makes the new text of an object out of the present one, or says why it cannot: [`EditError::Changed`],
+/// [`EditError::Refused`].
+pub type TextEdit = Arc<dyn Fn(&[u8]) -> Result<Vec<u8>, EditError> + Send + Sync>;
 
 /// Why an object was not changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -15,6 +16,9 @@ pub enum EditError {
     /// Somebody else changes it, again and again.
     #[error("{0} is being changed by others at this moment: try again")]
     Busy(String),
+    /// What was to be edited is not in it any more, a sentence.
+    #[error("{0}")]
+    Changed(String),
     /// The edit is not possible, and why.
     #[error("{0}")]
     Refused(String),

@@ -125,6 +125,7 @@ const MAP: &[(&str, &[&str])] = &[
         &[
             "admin",
             "answer",
+            "http",
             "tables",
             "time",
             "text",

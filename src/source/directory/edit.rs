@@ -55,7 +55,7 @@ fn edit_file(folder: &Folder, object: &str, max_size: usize, edit: &TextEdit) ->
     for _ in 0..EDIT_ATTEMPTS {
         let content = place.read(&folder.real, &name, max_size).map_err(|why| failed(&why))?;
         let content = content.ok_or_else(|| EditError::Gone(file.display().to_string()))?;
-        let text = edit(&content.octets).map_err(EditError::Refused)?;
+        let text = edit(&content.octets)?;
         if replace(&place, &name, &content.etag, &text).map_err(|error| failed(&error))? {
             return Ok(());
         }
@@ -66,7 +66,7 @@ fn edit_file(folder: &Folder, object: &str, max_size: usize, edit: &TextEdit) ->
 /// Puts `text` in the place of the file `name` in `place`, with its owner and rights, if it is still the version
 /// `etag`. Returns whether it was.
 fn replace(place: &OpenFolder, name: &OsStr, etag: &str, text: &[u8]) -> io::Result<bool> {
-    let draft = place.draft(name)?;
+    let draft = place.draft_like(name)?;
     let written = (|| {
         let mut file = File::from(draft.file);
         file.write_all(text)?;

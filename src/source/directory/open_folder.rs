@@ -9,6 +9,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::UNIX_EPOCH;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
@@ -127,20 +128,13 @@ impl OpenFolder {
         }
     }
 
-    /// Makes an empty file beside the file `name`, with the same owner and rights, under a hidden name of its own.
+    /// Makes an empty file, with the owner and the rights of the file `name`, under a hidden name of its own.
     ///
     /// # Errors
     /// Those of the system; also where its owner cannot be the same.
-    pub(super) fn draft(&self, name: &OsStr) -> io::Result<FileDraft> {
+    pub(super) fn draft_like(&self, name: &OsStr) -> io::Result<FileDraft> {
         let like = self.stat(name)?.ok_or(ErrorKind::NotFound)?;
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mut hidden = OsString::from(".reveille-");
-        hidden.push(format!("{}-", std::process::id()));
-        hidden.push(name);
-        // What another process of the same id has left behind.
-        self.remove(&hidden);
-        let file = rustix::fs::openat(&self.0, &hidden, flags, Mode::RUSR | Mode::WUSR)?;
-        let draft = FileDraft { name: hidden, file };
+        let draft = self.draft()?;
         let made = rustix::fs::fstat(&draft.file)?;
         let alike = (|| {
             if (made.st_uid, made.st_gid) != (like.st_uid, like.st_gid) {
@@ -154,6 +148,22 @@ impl OpenFolder {
             Err(error) => {
                 self.remove(&draft.name);
                 Err(error.into())
+            }
+        }
+    }
+
+    /// Makes an empty file that only its owner may use. Others of this process and what an earlier one has left behind
+    /// have other names.
+    fn draft(&self) -> io::Result<FileDraft> {
+        static DRAFTS: AtomicU64 = AtomicU64::new(0);
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        loop {
+            let number = DRAFTS.fetch_add(1, Ordering::Relaxed);
+            let name = OsString::from(format!(".reveille-{}-{number}", std::process::id()));
+            match rustix::fs::openat(&self.0, &name, flags, Mode::RUSR | Mode::WUSR) {
+                Ok(file) => return Ok(FileDraft { name, file }),
+                Err(Errno::EXIST) => {}
+                Err(error) => return Err(error.into()),
             }
         }
     }
