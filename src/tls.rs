@@ -13,9 +13,19 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{
-    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, OtherError, PeerIncompatible,
-    RootCertStore, ServerConfig, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, OtherError, PeerIncompatible, RootCertStore, ServerConfig,
+    SignatureScheme,
 };
+
+/// What the text of an error begins with that is an alert of the server, before its name.
+const ALERT: &str = "received fatal alert: ";
+
+const OLD_VERSIONS: &str =
+    "the server speaks only versions of TLS before 1.2, which are not safe: let it speak TLS 1.2 or 1.3";
+
+/// What it means that a server ends a connection as soon as TLS is set up: the rest of a sentence, with what to do.
+pub const ENDED: &str = "the server ends the TLS handshake, or the connection right after it: if it asks for a certificate \
+    of the client, name one that it accepts with client_certificate and client_key; else its log may say why";
 
 /// What a certificate begins with that is not written as text.
 const DER: u8 = 0x30;
@@ -233,6 +243,10 @@ pub fn in_words(error: &(dyn Error + 'static)) -> Option<String> {
         if let Some(tls) = error.downcast_ref::<rustls::Error>() {
             return Some(words(tls));
         }
+        // HTTP/2 keeps the text alone of what has ended a connection.
+        if let Some(alert) = error.to_string().strip_prefix(ALERT) {
+            return Some(alert_words(alert));
+        }
         // What an error of the system's kind was made of is left out of its chain.
         let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         reason = match inner {
@@ -247,18 +261,10 @@ fn words(error: &rustls::Error) -> String {
     match error {
         rustls::Error::InvalidCertificate(wrong) => certificate_words(wrong),
         rustls::Error::InvalidMessage(_) => "what answers there does not speak TLS: check the port".to_owned(),
-        rustls::Error::AlertReceived(AlertDescription::ProtocolVersion)
-        | rustls::Error::PeerIncompatible(
+        rustls::Error::PeerIncompatible(
             PeerIncompatible::ServerDoesNotSupportTls12Or13 | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
-        ) => "the server speaks only versions of TLS before 1.2, which are not safe: let it speak TLS 1.2 or 1.3"
-            .to_owned(),
-        rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {
-            "the server asks for a certificate of the client: name one with client_certificate and client_key"
-                .to_owned()
-        }
-        rustls::Error::AlertReceived(alert) => {
-            format!("the server ends the TLS handshake ({}): its log may say why", spelled(&format!("{alert:?}")))
-        }
+        ) => OLD_VERSIONS.to_owned(),
+        rustls::Error::AlertReceived(alert) => alert_words(&format!("{alert:?}")),
         rustls::Error::PeerIncompatible(why) => {
             format!("the server speaks TLS in no way that is safe ({})", spelled(&format!("{why:?}")))
         }
@@ -266,6 +272,18 @@ fn words(error: &rustls::Error) -> String {
             format!("the server breaks the rules of TLS ({})", spelled(&format!("{why:?}")))
         }
         other => other.to_string(),
+    }
+}
+
+/// What an alert of the server means, by its name.
+fn alert_words(alert: &str) -> String {
+    match alert {
+        "ProtocolVersion" => OLD_VERSIONS.to_owned(),
+        "CertificateRequired" => {
+            "the server asks for a certificate of the client: name one with client_certificate and client_key"
+                .to_owned()
+        }
+        other => format!("the server ends the TLS handshake ({}): its log may say why", spelled(other)),
     }
 }
 
@@ -332,6 +350,8 @@ fn spelled(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use rustls::AlertDescription;
+
     use super::*;
 
     #[test]

@@ -1,6 +1,8 @@
 //! The body of a response, which is read as it comes in, and no more of it than is allowed.
 
+use std::error::Error;
 use std::future::Future;
+use std::iter;
 use std::ops::Deref;
 use std::time::Duration;
 
@@ -60,17 +62,35 @@ fn failure(why: &reqwest::Error) -> HttpFailure {
     if why.is_timeout() && !why.is_connect() {
         return HttpFailure::TimedOut;
     }
-    // The innermost reason is the one that helps: 'Connection refused', not 'error sending request'.
-    let mut innermost: &dyn std::error::Error = why;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
     if let Some(reason) = tls::in_words(why) {
         return HttpFailure::Tls(reason);
     }
-    let reason = innermost.to_string();
+    if is_unused(why) {
+        let is_encrypted = why.url().is_some_and(|url| url.scheme() == "https");
+        let reason =
+            if is_encrypted { tls::ENDED } else { "it closed the connection before it was asked for anything" };
+        return if is_encrypted {
+            HttpFailure::TlsEnded(reason.to_owned())
+        } else {
+            HttpFailure::Broken(reason.to_owned())
+        };
+    }
+    // The innermost reason is the one that helps: 'Connection refused', not 'error sending request'.
+    let reason = reasons(why).last().map(ToString::to_string).unwrap_or_default();
     // The library adds a link to its manual.
     let reason =
         if reason.contains("close_notify") { "it closed the connection within an answer".to_owned() } else { reason };
     if why.is_connect() { HttpFailure::Unreachable(reason) } else { HttpFailure::Broken(reason) }
+}
+
+/// An error, what it comes from, and so on.
+fn reasons<'e>(why: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    iter::successors(Some(why), |&reason| reason.source())
+}
+
+/// Whether a fresh connection ended before a request was sent. Where one that was used before ends, the library makes
+/// another one.
+fn is_unused(why: &reqwest::Error) -> bool {
+    let of_connection = reasons(why).filter_map(|reason| reason.downcast_ref::<hyper::Error>());
+    of_connection.last().is_some_and(|error| error.is_canceled() || error.is_closed())
 }

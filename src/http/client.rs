@@ -271,7 +271,7 @@ impl HttpClient {
                 {
                     tries += 1
                 }
-                Err(HttpFailure::Broken(_)) if tries < TRIES => tries += 1,
+                Err(HttpFailure::Broken(_) | HttpFailure::TlsEnded(_)) if tries < TRIES => tries += 1,
                 Err(failure) => return Err(self.error(request, failure)),
                 Ok(done) => return Ok(done),
             }
@@ -350,7 +350,7 @@ impl HttpClient {
                 HttpError::Timeout { url, seconds, next }
             }
             HttpFailure::TooLarge => HttpError::TooLarge { url, limit: self.limits.max_response_size },
-            HttpFailure::Tls(reason) => HttpError::Tls { url, reason },
+            HttpFailure::Tls(reason) | HttpFailure::TlsEnded(reason) => HttpError::Tls { url, reason },
             HttpFailure::Unreachable(reason) => HttpError::Unreachable { url, reason },
             HttpFailure::Broken(reason) => HttpError::Broken { url, reason },
         }

@@ -141,6 +141,9 @@ pub enum HttpFailure {
     Unreachable(String),
     /// There is no secure connection to it, and why.
     Tls(String),
+    /// The server ended the connection once TLS was set up, before a request was sent, and what that may mean: whether
+    /// it is a part of the handshake, as a refused certificate is, is not seen. A fresh one may be kept.
+    TlsEnded(String),
     /// The connection broke off, and how: on a fresh one the request may go through.
     Broken(String),
     /// The response is larger than what is read of one.

@@ -331,7 +331,9 @@ impl TokenClient {
             HttpFailure::TooLarge => {
                 format!("{url} is not a token endpoint: it answers with too much; check token_url")
             }
-            HttpFailure::Tls(why) => format!("there is no secure connection to {url}: {why}"),
+            HttpFailure::Tls(why) | HttpFailure::TlsEnded(why) => {
+                format!("there is no secure connection to {url}: {why}")
+            }
             HttpFailure::Unreachable(why) => format!("{url} cannot be reached ({why})"),
             HttpFailure::Broken(why) => format!("{url} did not answer to the end ({why})"),
         };

@@ -1,6 +1,7 @@
 //! How a CalDAV source logs in: what it sends, when it gets its secret again, and that the secret is told to nobody.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use md5::Md5;
 use reveille::config::{Credentials, PasswordScheme, SecretRef};
+use reveille::source::caldav::CaldavError;
 use sha2::{Digest as _, Sha256};
 
 use crate::daemon::Daemon;
@@ -351,7 +353,7 @@ fn sabre_lets_in_by_digest() {
 fn a_server_that_asks_for_a_certificate_is_shown_one() {
     let server = Server::start();
     server.put("a.ics", "1", "a");
-    let proxy = TlsProxy::asking(address(&server.scripted), Some(include_str!("login/client-ca.pem")));
+    let proxy = TlsProxy::asking(address(&server.scripted), include_str!("login/client-ca.pem"));
     let (shown, key) = (include_str!("login/client.pem"), include_str!("login/client.key"));
     let both = "client_certificate = \"client.pem\"\nclient_key = \"client.key\"";
     let cases = [
@@ -361,7 +363,7 @@ fn a_server_that_asks_for_a_certificate_is_shown_one() {
         (both, shown, "", 0o600, "client_key names "),
         (both, shown, "x", 0o600, "client_key holds no private key"),
         (both, shown, key, 0o640, "which others may read"),
-        (both, CERTIFICATE, include_str!("proxied/server.key"), 0o600, "log may say why"),
+        (both, CERTIFICATE, include_str!("proxied/server.key"), 0o600, "there is no secure connection"),
         (both, shown, key, 0o600, "sync finished"),
     ];
     for (lines, certificate, key, mode, told) in cases {
@@ -376,9 +378,26 @@ fn a_server_that_asks_for_a_certificate_is_shown_one() {
 }
 
 #[test]
+fn a_server_that_ends_the_handshake_is_said_to_do_so_whenever_that_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "ca.pem", CERTIFICATE, 0o644);
+    for protocols in [&[&b"http/1.1"[..]][..], &[b"h2"]] {
+        let authority = include_str!("login/client-ca.pem");
+        let proxy = TlsProxy::offering(SocketAddr::from(([127, 0, 0, 1], 9)), Some(authority), protocols);
+        let (source, mut settings) = settings(&proxy.url("/"), Some(("mary", "sesame")));
+        settings.ca_file = Some(folder.path().join("ca.pem"));
+        for _ in 0..5 {
+            let error = Watch::with(&source, &settings).try_sync().unwrap_err();
+            let told = error.to_string();
+            assert!(matches!(error, CaldavError::Tls { .. }) && told.contains("client_certificate"), "{told}");
+        }
+    }
+}
+
+#[test]
 fn a_client_certificate_that_is_replaced_is_used_from_then_on() {
     let server = Server::start();
-    let proxy = TlsProxy::asking(address(&server.scripted), Some(include_str!("login/client-ca.pem")));
+    let proxy = TlsProxy::asking(address(&server.scripted), include_str!("login/client-ca.pem"));
     let lines = "ca_file = \"ca.pem\"\nclient_certificate = \"client.pem\"\nclient_key = \"client.key\"";
     let folder = configured(&proxy.url("/"), lines);
     write(folder.path(), "ca.pem", CERTIFICATE, 0o644);

@@ -37,11 +37,17 @@ pub struct TlsProxy {
 impl TlsProxy {
     /// Starts one in front of `backend`.
     pub fn start(backend: SocketAddr) -> TlsProxy {
-        TlsProxy::asking(backend, None)
+        TlsProxy::offering(backend, None, &[b"http/1.1"])
     }
 
-    /// Likewise, one that lets in only clients with a certificate of the authority `clients`, as PEM.
-    pub fn asking(backend: SocketAddr, clients: Option<&str>) -> TlsProxy {
+    /// Likewise, one that lets in only clients with a certificate of the authority `clients`, as PEM, and chooses no
+    /// protocol.
+    pub fn asking(backend: SocketAddr, clients: &str) -> TlsProxy {
+        TlsProxy::offering(backend, Some(clients), &[])
+    }
+
+    /// Likewise, one that chooses of `protocols`.
+    pub fn offering(backend: SocketAddr, clients: Option<&str>, protocols: &[&[u8]]) -> TlsProxy {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let certificate = CertificateDer::from_pem_slice(CERTIFICATE.as_bytes()).unwrap();
         let key = PrivateKeyDer::from_pem_slice(KEY.as_bytes()).unwrap();
@@ -58,10 +64,7 @@ impl TlsProxy {
             }
         };
         let mut config = config.with_single_cert(vec![certificate], key).unwrap();
-        if clients.is_none() {
-            // Others do not choose a protocol at all.
-            config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        }
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
