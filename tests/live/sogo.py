@@ -32,6 +32,8 @@ settings = {
     "WOLogFile": "-",
     "WOPidFile": stack.path("sogo.pid"),
     "SOGoMemcachedHost": stack.path("memcached"),
+    # Seconds: for so long an old password is accepted (300 as installed).
+    "SOGoCacheCleanupInterval": "5",
     "SOGoUserSources": source,
     "SOGoProfileURL": f"{database}/sogo_user_profile",
     "OCSFolderInfoURL": f"{database}/sogo_folder_info",
