@@ -75,6 +75,18 @@ pub struct Notification {
     pub alarm_description: String,
     /// `VEVENT` or `VTODO`.
     pub component: String,
+    /// CN of the ORGANIZER; empty where it has none. Notifications of earlier versions lack this key and the next ones.
+    #[serde(default)]
+    pub organizer_name: String,
+    /// URL of the component; empty where there is none.
+    #[serde(default)]
+    pub url: String,
+    /// Where the meeting is held online: the values of CONFERENCE (RFC 7986, 5.11).
+    #[serde(default)]
+    pub conferences: Vec<String>,
+    /// The first RRULE of the series (RFC 5545, 3.3.10); empty for what does not recur by a rule.
+    #[serde(default)]
+    pub recurrence_rule: String,
     /// The identity of the firing, 32 hexadecimal digits.
     pub notification_id: String,
     /// Where the alarm can be dismissed or snoozed; left out where it cannot.
@@ -195,6 +207,10 @@ impl Notification {
             alarm_summary: bounded(summary),
             alarm_description: bounded(description),
             component: component.kind.name().to_owned(),
+            organizer_name: bounded(&component.organizer_name),
+            url: bounded(&component.url),
+            conferences: component.conferences.iter().map(|uri| bounded(uri)).collect(),
+            recurrence_rule: instance.rule.map(bounded).unwrap_or_default(),
             notification_id: hex(&identity),
             answer_url: String::new(),
             timestamp: fired_at.to_string(),
@@ -206,8 +222,8 @@ impl Notification {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// The same in at most `most` octets: attendees are left out from the end, then recipients, then the longest texts
-    /// are cut. Its frame, the names of the user and of the calendar among it, stays whole.
+    /// The same in at most `most` octets: attendees are left out from the end, then recipients and conferences, then
+    /// the longest texts are cut. Its frame, the names of the user and of the calendar among it, stays whole.
     pub fn to_json_within(mut self, most: usize) -> String {
         let mut json = self.to_json();
         while json.len() > most && self.shrink() {
@@ -228,6 +244,10 @@ impl Notification {
             self.alarm_recipients.truncate(self.alarm_recipients.len() / 2);
             return true;
         }
+        if !self.conferences.is_empty() {
+            self.conferences.truncate(self.conferences.len() / 2);
+            return true;
+        }
         let texts = [
             &mut self.description,
             &mut self.alarm_description,
@@ -235,6 +255,9 @@ impl Notification {
             &mut self.location,
             &mut self.alarm_summary,
             &mut self.organizer,
+            &mut self.organizer_name,
+            &mut self.url,
+            &mut self.recurrence_rule,
             &mut self.alert_id,
             &mut self.uid,
         ];

@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Overrides};
 use crate::daemon;
 use crate::delivery::deadline::SendDeadline;
-use crate::delivery::sink::{ReaderZones, SinkContext};
+use crate::delivery::sink::SinkContext;
 use crate::ledger;
 use crate::store_event::StoreEvent;
 use crate::time::{UtcMillis, whole_millis};
@@ -44,8 +44,7 @@ pub(super) fn sink_context(config: &Config, clock: &Clock) -> anyhow::Result<Sin
         clock: clock.clone(),
         zones: Zones::load(&config.zoneinfo)?,
         server_name: config.defaults.server_name.clone(),
-        reader_zones: ReaderZones::default(),
-        default_zone: None,
+        readers: daemon::readers_of(config),
         max_reply_size: config.limits.max_reply_size,
         deadline: SendDeadline::default(),
     })

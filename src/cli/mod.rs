@@ -26,6 +26,7 @@ mod run;
 mod show;
 mod status;
 mod sync;
+mod templates;
 mod test_sink;
 mod upcoming;
 mod zones;
@@ -94,6 +95,7 @@ enum Command {
     Backup(backup::Args),
     Restore(restore::Args),
     TestSink(test_sink::Args),
+    Templates(templates::Args),
     Zones(zones::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -192,6 +194,7 @@ fn dispatch(command: Command, context: &mut Context) -> anyhow::Result<ExitStatu
         Command::Backup(args) => backup::run(&args, context),
         Command::Restore(args) => restore::run(&args, context),
         Command::TestSink(args) => test_sink::run(&args, context),
+        Command::Templates(args) => templates::run(&args, context),
         Command::Zones(args) => zones::run(&args, context),
         Command::Completions(args) => completions::run(&args, context),
         Command::Man(args) => man::run(&args, context),

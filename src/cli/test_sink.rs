@@ -3,6 +3,7 @@
 use super::common::{block_on, sink_context};
 use super::{Context, Usage, printer::ExitStatus, rights};
 use crate::config::{Config, Overrides};
+use crate::delivery::address::key;
 use crate::delivery::sink::any_sink::Sink;
 use crate::delivery::sink::{ClaimedDelivery, Outcome, Recipients};
 use crate::notification::Notification;
@@ -96,9 +97,19 @@ fn recipient(args: &Args, recipients: &Recipients, config: &Config) -> anyhow::R
     }
 }
 
+/// The user with the address `address`, in whose zone and language the mail is; else the address.
+fn user_of<'c>(address: &'c str, config: &'c Config) -> &'c str {
+    let wanted = key(address);
+    let is_own = |emails: &[String]| emails.iter().any(|email| key(email) == wanted);
+    let user = config.users.iter().find(|(_, user)| is_own(&user.email)).map(|(name, _)| name.as_str());
+    let of_source =
+        || config.sources.iter().find(|source| is_own(&source.email)).and_then(|source| source.user.as_deref());
+    user.or_else(of_source).unwrap_or(address)
+}
+
 /// An alarm at this moment, for an event at this moment.
 fn notification(config: &Config, recipient: &str, now: UtcMillis) -> Notification {
-    let user = if recipient.is_empty() { "test" } else { recipient };
+    let user = if recipient.is_empty() { "test" } else { user_of(recipient, config) };
     let recipients = if recipient.is_empty() { Vec::new() } else { vec![format!("mailto:{recipient}")] };
     Notification {
         event: "CalendarAlarm".to_owned(),
@@ -129,6 +140,10 @@ fn notification(config: &Config, recipient: &str, now: UtcMillis) -> Notificatio
         alarm_summary: "Test of reveille".to_owned(),
         alarm_description: "This is a test: 'reveille test-sink' sent it.".to_owned(),
         component: "VEVENT".to_owned(),
+        organizer_name: String::new(),
+        url: String::new(),
+        conferences: Vec::new(),
+        recurrence_rule: String::new(),
         notification_id: format!("test-{}", now.0),
         answer_url: String::new(),
         timestamp: now.to_string(),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
 
 use super::accounts;
 use super::admin;
@@ -21,6 +21,7 @@ use super::sources;
 use super::sources::{SourceContext, Sources};
 use crate::access::{self, Need};
 use crate::delivery::event_settings::EventSettings;
+use crate::delivery::sink::email::known_locale;
 use crate::delivery::sink::{SinkConfig, registry};
 use crate::tables::{ConfigError, Diagnostics, Problem, Section, address, value};
 use crate::zoneinfo::ZoneinfoChoice;
@@ -218,12 +219,18 @@ fn read_users(top: &Section<'_>, reader: &ReadContext<'_>) -> Users {
         let user = UserConfig {
             email: section.read("email", address::emails).unwrap_or_default(),
             zone: section.read("zone", |value| reader.zone(value)),
+            locale: section.read("locale", locale),
             alarms: alarms::read(&section, false).0,
         };
         section.finish();
         users.insert(name, user);
     }
     users
+}
+
+/// The locale of a user: that of a language that mails are written in.
+fn locale(value: &DeValue<'_>) -> Result<String, String> {
+    known_locale(&value::string(value)?)
 }
 
 /// `[events]`, which some sink of `sinks` has to take; without any, standard output does.
@@ -270,6 +277,7 @@ fn read_defaults(section: Section<'_>, reader: &ReadContext<'_>) -> Defaults {
     let standard = Defaults::default();
     let defaults = Defaults {
         zone: section.read("zone", |value| reader.zone(value)),
+        locale: section.read("locale", locale),
         max_lateness: section.read("max_lateness", value::duration).unwrap_or(standard.max_lateness),
         absent_grace: section.read("absent_grace", value::duration).unwrap_or(standard.absent_grace),
         server_name: section.read("server_name", value::string).unwrap_or(standard.server_name),

@@ -117,6 +117,8 @@ pub enum LogLevel {
 pub struct Defaults {
     /// IANA id for floating times and dates where the calendar names none; none: UTC, which is called `[floating]`.
     pub zone: Option<String>,
+    /// The locale of users that have none, BCP 47; none: `en-GB`.
+    pub locale: Option<String>,
     /// An alarm found later than this is missed, not delivered.
     pub max_lateness: Duration,
     /// How long syncs must not have found a calendar until it is dropped, and how long an object that is gone counts as
@@ -132,6 +134,7 @@ impl Default for Defaults {
     fn default() -> Defaults {
         Defaults {
             zone: None,
+            locale: None,
             max_lateness: Duration::from_secs(24 * 60 * 60),
             absent_grace: Duration::from_secs(15 * 60),
             server_name: host_name(),
@@ -244,6 +247,8 @@ pub struct UserConfig {
     pub email: Vec<String>,
     /// The user's zone, IANA.
     pub zone: Option<String>,
+    /// The locale of what is written to the user, BCP 47.
+    pub locale: Option<String>,
     /// What is said of alarms in all of the user's calendars.
     pub alarms: AlarmSettings,
 }

@@ -14,7 +14,7 @@ use crate::delivery::deadline::SendDeadline;
 use crate::delivery::new_deliveries::NewDeliveries;
 use crate::delivery::routing::Routing;
 use crate::delivery::sink::any_sink::Sink;
-use crate::delivery::sink::{ReaderZones, SinkConfig, SinkContext};
+use crate::delivery::sink::{Reader, Readers, SinkConfig, SinkContext};
 use crate::delivery::worker::DeliveryWorker;
 use crate::firing::{FiringRenderer, StartupGate, Wheel};
 use crate::http::Hosts;
@@ -106,7 +106,7 @@ impl Stages {
             metrics: core.metrics.clone(),
             writable: WritableSources::new(core.answer_links.clone()),
             push: config.admin.push_url.clone().map(PushReceiver::new),
-            reader_zones: context.reader_zones.clone(),
+            readers: context.readers.clone(),
         };
         let runners = config.sources.iter().map(|source| parts.runner(source, config)).collect::<Result<_, _>>()?;
         let mut workers = Vec::new();
@@ -161,8 +161,7 @@ fn sink_context(config: &Config, zones: Zones, clock: &Clock) -> SinkContext {
     SinkContext {
         clock: clock.clone(),
         zones,
-        reader_zones: ReaderZones::new(reader_zones(config)),
-        default_zone: config.defaults.zone.clone(),
+        readers: readers_of(config),
         max_reply_size: config.limits.max_reply_size,
         server_name: config.defaults.server_name.clone(),
         deadline: SendDeadline::default(),
@@ -201,10 +200,18 @@ async fn fired_until(ledger: &Ledger, clock: &Clock) -> Result<UtcMillis, Ledger
     Ok(at.map_or(UtcMillis::MIN, |at| at.min(clock.now())))
 }
 
-/// userId → the zone that the user reads times in.
-pub(super) fn reader_zones(config: &Config) -> HashMap<String, String> {
-    let of_user = |(name, user): (&String, &UserConfig)| Some((name.clone(), user.zone.clone()?));
-    let mut zones: HashMap<String, String> = config.users.iter().filter_map(of_user).collect();
+/// How users read, by the configuration.
+pub fn readers_of(config: &Config) -> Readers {
+    let otherwise = Reader { zone: config.defaults.zone.clone(), locale: config.defaults.locale.clone() };
+    Readers::new(readers(config), otherwise)
+}
+
+/// How each user reads, by userId.
+pub(super) fn readers(config: &Config) -> HashMap<String, Reader> {
+    let of_user = |(name, user): (&String, &UserConfig)| {
+        (name.clone(), Reader { zone: user.zone.clone(), locale: user.locale.clone() })
+    };
+    let mut readers: HashMap<String, Reader> = config.users.iter().map(of_user).collect();
     for source in &config.sources {
         let user = match (&source.user, &source.kind) {
             (Some(user), _) => Some(user.clone()),
@@ -213,8 +220,8 @@ pub(super) fn reader_zones(config: &Config) -> HashMap<String, String> {
             (None, SourceKind::Directory(_) | SourceKind::Ics(_)) => None,
         };
         if let (Some(user), Some(zone)) = (user, &source.zone) {
-            zones.entry(user).or_insert_with(|| zone.clone());
+            readers.entry(user).or_default().zone.get_or_insert_with(|| zone.clone());
         }
     }
-    zones
+    readers
 }

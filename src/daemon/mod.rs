@@ -20,7 +20,7 @@ mod sync_schedule;
 mod tasks;
 mod user_listing;
 
-pub use assemble::Core;
+pub use assemble::{Core, readers_of};
 pub use retention::HistoryPruner;
 pub use signals::ignore_sigxfsz;
 pub use source_set::ReadConfig;

@@ -6,7 +6,7 @@ use super::answering::WritableSources;
 use super::source_runner::SourceRunner;
 use crate::clock::Clock;
 use crate::config::{Config, SourceConfig};
-use crate::delivery::sink::ReaderZones;
+use crate::delivery::sink::Readers;
 use crate::http::Hosts;
 use crate::ingest::Ingest;
 use crate::metrics::Metrics;
@@ -28,7 +28,7 @@ pub struct SourceParts {
     /// Those that may be written to.
     pub writable: WritableSources,
     /// The zones that users read times in.
-    pub reader_zones: ReaderZones,
+    pub readers: Readers,
 }
 
 impl SourceParts {

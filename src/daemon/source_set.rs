@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::task::{Id, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use super::assemble::reader_zones;
+use super::assemble::readers;
 use super::source_parts::SourceParts;
 use super::source_runner::SourceRunner;
 use super::user_listing;
@@ -225,7 +225,7 @@ impl SourceSet {
         if !awaits_users(config) {
             self.first_syncs = None;
         }
-        self.parts.reader_zones.set(reader_zones(config));
+        self.parts.readers.set(readers(config));
         if changes.removed > 0 {
             self.forget_at = Some(Instant::now() + config.defaults.absent_grace);
         }

@@ -93,9 +93,13 @@ impl Renderer {
         for text in first_texts(&mut notification, self.format) {
             cut(text, &mut excess);
         }
-        let Notification { attendee_names, attendee_emails, attendee_status, alarm_recipients, .. } = &mut notification;
+        let Notification { attendee_names, attendee_emails, attendee_status, alarm_recipients, conferences, .. } =
+            &mut notification;
         shorten(&mut [attendee_names, attendee_emails, attendee_status], &mut excess);
         shorten(&mut [alarm_recipients], &mut excess);
+        if !self.format.documented {
+            shorten(&mut [conferences], &mut excess);
+        }
         for text in last_texts(&mut notification, self.format) {
             cut(text, &mut excess);
         }
@@ -173,7 +177,7 @@ fn first_texts(n: &mut Notification, format: JsonFormat) -> Vec<&mut String> {
 fn last_texts(n: &mut Notification, format: JsonFormat) -> Vec<&mut String> {
     let mut texts = vec![&mut n.location, &mut n.organizer, &mut n.summary];
     if !format.documented {
-        texts.push(&mut n.alert_id);
+        texts.extend([&mut n.organizer_name, &mut n.url, &mut n.recurrence_rule, &mut n.alert_id]);
     }
     texts.push(&mut n.uid);
     texts

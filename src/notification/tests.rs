@@ -177,3 +177,32 @@ fn attendees_are_left_out_before_texts_are_cut() {
     assert_eq!(cut.attendee_emails[..], whole.attendee_emails[..count], "the first ones stay");
     assert_eq!((&cut.summary, &cut.alarm_recipients), (&whole.summary, &whole.alarm_recipients));
 }
+
+#[test]
+fn what_a_meeting_and_a_series_add_is_told() {
+    let meeting = LOVELY.replace(
+        "BEGIN:VALARM",
+        "ORGANIZER;CN=\"The boss\":mailto:boss@example.org\r\nURL:https://example.org/a\r\n\
+         CONFERENCE;VALUE=URI;FEATURE=VIDEO:https://meet.example.org/x?a=1;b\r\n\
+         X-GOOGLE-CONFERENCE:https://meet.example.org/x?a=1;b\r\nCONFERENCE:tel:+49-30-1\r\n\
+         RRULE:FREQ=DAILY;COUNT=2\r\nBEGIN:VALARM",
+    );
+    let told = notify(&meeting, &mary());
+    assert_eq!((told.organizer_name.as_str(), told.url.as_str()), ("The boss", "https://example.org/a"));
+    assert_eq!(told.conferences, ["https://meet.example.org/x?a=1;b", "tel:+49-30-1"]);
+    assert_eq!(told.recurrence_rule, "FREQ=DAILY;COUNT=2");
+    // An override has no rule of its own.
+    let moved = LOVELY.replace("BEGIN:VEVENT", "BEGIN:VEVENT\r\nRECURRENCE-ID:20151119T073000Z");
+    let moved = moved.split("BEGIN:VEVENT").nth(1).unwrap().split("END:VCALENDAR").next().unwrap();
+    let both = meeting.replace("END:VEVENT\r\n", &format!("END:VEVENT\r\nBEGIN:VEVENT{moved}"));
+    assert!(notify(&both, &mary()).recurrence_rule.starts_with("FREQ=DAILY"));
+}
+
+#[test]
+fn a_notification_that_an_earlier_version_stored_can_be_read() {
+    let mut stored: serde_json::Value = serde_json::from_str(&notify(LOVELY, &mary()).to_json()).unwrap();
+    for new in ["organizerName", "url", "conferences", "recurrenceRule"] {
+        assert!(stored.as_object_mut().unwrap().remove(new).is_some(), "{new}");
+    }
+    assert_eq!(serde_json::from_value::<Notification>(stored).unwrap(), notify(LOVELY, &mary()));
+}

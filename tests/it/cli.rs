@@ -29,6 +29,7 @@ const COMMANDS: &[&str] = &[
     "backup",
     "restore",
     "test-sink",
+    "templates",
     "zones",
     "completions",
     "man",
@@ -514,6 +515,7 @@ fn the_documents_name_every_command_and_point_at_files_that_are_there() {
         "docs/architecture.md",
         "docs/cli.md",
         "docs/how-it-works.md",
+        "docs/mail.md",
         "docs/notification.md",
         "docs/operating.md",
     ] {

@@ -14,9 +14,9 @@ use reveille::config::{LimitsConfig, SecretRef};
 use reveille::delivery::deadline::SendDeadline;
 use reveille::delivery::gate::Closure;
 use reveille::delivery::sink::any_sink::Sink;
-use reveille::delivery::sink::email::{EmailSettings, LoginSecret, LoginSettings, SmtpSecurity};
+use reveille::delivery::sink::email::{EmailSettings, LoginSecret, LoginSettings, MailTemplates, SmtpSecurity};
 use reveille::delivery::sink::{
-    ClaimedDelivery, Finished, Outcome, ReaderZones, Recipients, SinkConfig, SinkContext, Transport as _,
+    ClaimedDelivery, Finished, Outcome, Reader, Readers, Recipients, SinkConfig, SinkContext, Transport as _,
 };
 use reveille::tables::SecretSource;
 use reveille::time::UtcMillis;
@@ -43,6 +43,7 @@ struct Setting {
     server_name: &'static str,
     helo: Option<&'static str>,
     max_mails_per_hour: usize,
+    templates: MailTemplates,
 }
 
 impl Setting {
@@ -62,6 +63,7 @@ impl Setting {
             server_name,
             helo,
             max_mails_per_hour: 500,
+            templates: MailTemplates::built_in().unwrap(),
         }
     }
 
@@ -83,7 +85,9 @@ impl Setting {
             command_timeout: self.timeout,
             data_timeout: self.timeout,
             ca_file: self.ca_file,
+            templates: Arc::new(self.templates),
         };
+        let mary = Reader { zone: Some("Europe/Berlin".into()), locale: None };
         let sink = SinkConfig {
             name: "mail".into(),
             actions: vec!["email".into()],
@@ -92,16 +96,15 @@ impl Setting {
             events: true,
             timeout: self.timeout,
             give_up_after: Duration::from_secs(86_400),
-            settings: std::sync::Arc::new(settings),
+            settings: Arc::new(settings),
         };
         let context = SinkContext {
             clock: Clock::manual(UtcMillis::parse("2026-03-10T11:00:00.250Z").unwrap()),
             zones: Zones::bundled(),
             server_name: self.server_name.into(),
-            default_zone: None,
             max_reply_size: self.max_reply_size,
             deadline: SendDeadline::default(),
-            reader_zones: ReaderZones::new(HashMap::from([("mary".into(), "Europe/Berlin".into())])),
+            readers: Readers::new(HashMap::from([("mary".into(), mary)]), Reader::default()),
         };
         Sink::open(&sink, &context).unwrap()
     }
@@ -193,7 +196,7 @@ async fn a_mail_arrives_as_it_was_meant_over_starttls_with_a_login() {
     assert!(mail.octets.is_ascii() && mail.octets.split("\r\n").all(|line| line.len() <= 998), "{}", mail.octets);
     // Encoded line ends would make one long line of a text (RFC 2045, 6.7, rule 4).
     assert!(!mail.octets.contains("=0D") && !mail.octets.contains("=0A"), "{}", mail.octets);
-    assert_eq!(mail.header("Subject"), "Frühstück - Tue 10 Mar 2026, 13:00");
+    assert_eq!(mail.header("Subject"), "Frühstück – Tue, 10 Mar 2026, 13:00");
     assert_eq!(mail.header("From"), "Kalender für alle <calendar@example.org>");
     assert_eq!(mail.header("To"), "mary@example.org");
     assert_eq!(mail.header("Date"), "Tue, 10 Mar 2026 11:00:00 +0000");
@@ -207,9 +210,10 @@ async fn a_mail_arrives_as_it_was_meant_over_starttls_with_a_login() {
     assert_eq!((text.kind.as_str(), html.kind.as_str()), ("text/plain", "text/html"));
     assert!(text.text.contains("\nWhen:     Tuesday, 10 March 2026, 13:00–14:00 (Europe/Berlin)\n"), "{}", text.text);
     assert!(text.text.contains("\nWhere:    <b>Café</b> & Bar\n"), "{}", text.text);
-    assert!(text.text.contains(event["description"].as_str().unwrap()), "{}", text.text);
-    assert!(html.text.contains("<td>&lt;b&gt;Café&lt;/b&gt; &amp; Bar</td>"), "{}", html.text);
-    assert!(html.text.contains("<p>.leading dot<br>\n..<br>\n.<br>\nlong: Ä0123456789"), "{}", html.text);
+    assert!(text.text.contains("\n\n.leading dot\n..\n.\nlong: Ä0123456789Ä"), "{}", text.text);
+    assert!(text.text.contains("\n\nThe description goes on: the calendar has all of it.\n"), "{}", text.text);
+    assert!(html.text.contains(">&lt;b&gt;Café&lt;/b&gt; &amp; Bar</span>"), "{}", html.text);
+    assert!(html.text.contains(">.leading dot<br>\n..<br>\n.<br>\nlong: Ä0123456789"), "{}", html.text);
     assert!(!text.text.contains("late"), "{}", text.text);
 }
 
@@ -414,8 +418,12 @@ async fn a_mail_that_is_not_confirmed_is_neither_delivered_nor_lost() {
         Ok(())
     });
     let mut event = notification("n1");
-    event["description"] = "x".repeat(16 * 1024 * 1024).into();
-    let sink = Setting { timeout: IMPATIENT, ..setting }.sink();
+    event["description"] = "x".repeat(5 * 1024 * 1024).into();
+    for part in ["mail.txt", "mail.html"] {
+        std::fs::write(folder.path().join(part), "{{ event.description }}").unwrap();
+    }
+    let templates = MailTemplates::of_folder(folder.path()).unwrap();
+    let sink = Setting { timeout: IMPATIENT, templates, ..setting }.sink();
     let outcomes = sent(&sink, &[delivery("mary@example.org", &event)]).await;
     assert!(retry(&outcomes).ends_with("did not answer to the mail itself in time"), "{outcomes:?}");
     drop(end);
@@ -563,6 +571,7 @@ fn hostile(talk: impl Fn(&mut TcpStream) -> std::io::Result<()> + Send + 'static
         server_name: "reveille.test",
         helo: None,
         max_mails_per_hour: 500,
+        templates: MailTemplates::built_in().unwrap(),
     }
 }
 

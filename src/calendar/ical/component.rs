@@ -119,6 +119,12 @@ pub struct Component {
     pub location: Box<str>,
     /// The value of ORGANIZER, empty where there is none.
     pub organizer: Box<str>,
+    /// CN of the ORGANIZER, empty where it has none.
+    pub organizer_name: Box<str>,
+    /// URL (RFC 5545, 3.8.4.6), empty where there is none.
+    pub url: Box<str>,
+    /// The values of CONFERENCE (RFC 7986, 5.11), and of what programs write in its place, each once.
+    pub conferences: Vec<Box<str>>,
     /// Its ATTENDEEs.
     pub attendees: Vec<Attendee>,
     /// STATUS, as far as alarms depend on it.
@@ -168,6 +174,9 @@ impl Component {
             description: Box::default(),
             location: Box::default(),
             organizer: Box::default(),
+            organizer_name: Box::default(),
+            url: Box::default(),
+            conferences: Vec::new(),
             attendees: Vec::new(),
             status: ComponentStatus::Live,
             completed: false,

@@ -8,6 +8,9 @@ use super::reader::{PropertyReader, ReadLimit};
 use super::value::{ValueError, address, split_period};
 use crate::time::UtcMillis;
 
+/// How many conferences of a component are kept: a meeting has one, and some numbers to call.
+const MAX_CONFERENCES: usize = 10;
+
 impl Component {
     /// Takes in one of its properties. `name` is in upper case.
     pub(super) fn property(&mut self, name: &str, number: u32, text: &str, reader: &mut PropertyReader<'_>) {
@@ -24,7 +27,9 @@ impl Component {
             "SUMMARY" => first(&mut self.summary, &line.text()),
             "DESCRIPTION" => first(&mut self.description, &line.text()),
             "LOCATION" => first(&mut self.location, &line.text()),
-            "ORGANIZER" => first(&mut self.organizer, address(line.value)),
+            "ORGANIZER" => self.organizer(&line),
+            "URL" => first(&mut self.url, line.value.trim()),
+            "CONFERENCE" | "X-GOOGLE-CONFERENCE" | "X-MICROSOFT-SKYPETEAMSMEETINGURL" => self.conference(&line),
             "ATTENDEE" => self.attendee(&line, number, reader),
             "STATUS" => self.status = status(line.value),
             "COMPLETED" => self.completed |= self.kind == ComponentKind::Todo && !line.value.trim().is_empty(),
@@ -65,6 +70,20 @@ impl Component {
                     self.snoozes.push(Snooze { at: moment, occurrence });
                 }
             }
+        }
+    }
+
+    fn organizer(&mut self, line: &ContentLine<'_>) {
+        if self.organizer.is_empty() {
+            self.organizer = address(line.value).into();
+            self.organizer_name = line.parameter("CN").unwrap_or_default().into();
+        }
+    }
+
+    fn conference(&mut self, line: &ContentLine<'_>) {
+        let uri = line.value.trim();
+        if self.conferences.len() < MAX_CONFERENCES && !self.conferences.iter().any(|known| &**known == uri) {
+            self.conferences.push(uri.into());
         }
     }
 
@@ -117,6 +136,7 @@ fn is_read(name: &str) -> bool {
         name,
         "PERCENT-COMPLETE" | "DTSTART" | "DTEND" | "DUE" | "DURATION" | "RECURRENCE-ID" | "LAST-MODIFIED"
     ) || matches!(name, "RRULE" | "EXRULE" | "RDATE" | "EXDATE" | "X-MOZ-LASTACK")
+        || matches!(name, "URL" | "CONFERENCE" | "X-GOOGLE-CONFERENCE" | "X-MICROSOFT-SKYPETEAMSMEETINGURL")
         || name.starts_with("X-MOZ-SNOOZE-TIME")
 }
 

@@ -40,6 +40,8 @@ pub struct AlarmInstance<'a> {
     /// The original start of the occurrence, in the local time of its series; none: it does not recur, or the instance
     /// belongs to the whole series.
     pub recurrence_id: Option<DateTime>,
+    /// The first RRULE of its series; none: it does not recur, or by dates alone.
+    pub rule: Option<&'a str>,
     pub(crate) origin: InstanceOrigin,
 }
 

@@ -222,12 +222,13 @@ impl<'a> Group<'a> {
         limit: usize,
         instances: &mut Vec<AlarmInstance<'a>>,
     ) {
+        let rule = self.rule();
         for (index, set) in self.sets.iter().enumerate() {
             set.instances(from, until, limit, |found| {
                 let original = found.occurrence.original.at;
                 let of = OriginPart::Alarm { set: narrow(index), alarm: narrow(found.alarm), original };
                 let origin = InstanceOrigin { group: self.index, of, nth: found.nth };
-                instances.extend(instance_of(set, found, origin));
+                instances.extend(instance_of(set, found, origin).map(|instance| AlarmInstance { rule, ..instance }));
             });
         }
         for (index, fixed) in self.fixed.iter().enumerate() {
@@ -270,8 +271,14 @@ impl<'a> Group<'a> {
             zone: set.zone.zone.clone(),
             zone_known: set.zone.known,
             recurrence_id,
+            rule: self.rule(),
             origin,
         })
+    }
+
+    /// The first RRULE of the series.
+    fn rule(&self) -> Option<&'a str> {
+        self.sets.iter().find_map(|set| set.component.rules.first()).map(|rule| &*rule.text)
     }
 
     /// The occurrence that a snooze in a VALARM of its own is of: the last one for which the alarm that it snoozes had
@@ -345,6 +352,7 @@ fn instance_of<'a>(set: &OccurrenceSet<'a>, found: FoundInstance, origin: Instan
             Identity::Start => Some(occurrence.original.civil),
             Identity::Fixed(civil) => Some(civil),
         },
+        rule: None,
         origin,
     })
 }

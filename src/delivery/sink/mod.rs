@@ -15,7 +15,7 @@ mod cyrus_notify;
 pub mod email;
 mod file;
 mod ndjson;
-mod reader_zones;
+mod readers;
 pub mod registry;
 mod stdout;
 mod webhook;
@@ -35,7 +35,7 @@ use crate::calendar::zone::Zones;
 use crate::clock::Clock;
 pub use crate::ledger::ClaimedDelivery;
 use crate::tables::Section;
-pub use reader_zones::ReaderZones;
+pub use readers::{Reader, Readers};
 
 /// `[[sink]]`: what the configuration says of a sink of any kind.
 #[derive(Clone, Debug)]
@@ -280,10 +280,8 @@ pub struct SinkContext {
     pub zones: Zones,
     /// The name that this machine is known by.
     pub server_name: String,
-    /// Who is not in it reads times in the event's zone.
-    pub reader_zones: ReaderZones,
-    /// That of everybody else; none: the zone of the event.
-    pub default_zone: Option<String>,
+    /// The zones and languages of users.
+    pub readers: Readers,
     /// Octets that a mail server may answer to one command.
     pub max_reply_size: usize,
     /// When all sending has to end.
@@ -329,6 +327,10 @@ pub mod samples {
             alarm_summary: String::new(),
             alarm_description: String::new(),
             component: "VEVENT".into(),
+            organizer_name: String::new(),
+            url: String::new(),
+            conferences: vec![],
+            recurrence_rule: String::new(),
             notification_id: "0123456789abcdef0123456789abcdef".into(),
             answer_url: String::new(),
             timestamp: "2015-11-19T06:30:00.012Z".into(),

@@ -13,7 +13,7 @@ use reveille::config::{
     self, AccountOrigins, Config, Defaults, DirectorySettings, Layout, LimitsConfig, Log, SourceKind,
 };
 use reveille::daemon::{Core, HistoryPruner};
-use reveille::delivery::sink::email::{EmailSettings, SmtpSecurity};
+use reveille::delivery::sink::email::{EmailSettings, MailTemplates, SmtpSecurity};
 use reveille::delivery::sink::{Recipients, SinkConfig, SinkSettings, registry};
 use reveille::delivery::worker::DeliveryWorker;
 use reveille::firing::Tick;
@@ -730,6 +730,7 @@ pub fn config(ledger: PathBuf, max_lateness: Duration, give_up_after: Duration, 
         command_timeout: Duration::from_secs(300),
         data_timeout: Duration::from_secs(600),
         ca_file: None,
+        templates: Arc::new(MailTemplates::built_in().unwrap()),
     };
     let folder = SourceKind::Directory(DirectorySettings {
         path: PathBuf::from("nowhere"),
@@ -759,6 +760,7 @@ pub fn config(ledger: PathBuf, max_lateness: Duration, give_up_after: Duration, 
         log: Log::default(),
         defaults: Defaults {
             zone: None,
+            locale: None,
             max_lateness,
             absent_grace: Duration::from_secs(900),
             server_name: "here.example.org".to_owned(),

@@ -5,7 +5,7 @@ use crate::calendar::zone::Zones;
 use crate::clock::Clock;
 use crate::delivery::sink::any_sink::Sink;
 use crate::delivery::sink::samples::{delivery, melbourne};
-use crate::delivery::sink::{ReaderZones, Transport as _};
+use crate::delivery::sink::{Readers, Transport as _};
 use crate::notification::Notification;
 use crate::time::UtcMillis;
 
@@ -33,8 +33,7 @@ fn sink(argv: &[&str], timeout: Duration, deadline: &SendDeadline) -> Sink {
         clock: Clock::manual(UtcMillis(0)),
         zones: Zones::bundled(),
         server_name: "reveille.test".into(),
-        reader_zones: ReaderZones::default(),
-        default_zone: None,
+        readers: Readers::default(),
         max_reply_size: 1024,
         deadline: deadline.clone(),
     };

@@ -1,25 +1,39 @@
-//! What a mail says about an alarm: its subject, and the same content as text and as HTML. It knows the notification
-//! and the reader's zone, and nothing of mail headers or servers.
+//! What a mail says about an alarm: the variables of its templates, made from the notification for one reader. It knows
+//! nothing of mail headers or servers.
 
-use jiff::SignedDuration;
-use jiff::civil::{Date, DateTime};
+use serde::Serialize;
 
-use super::phrases;
+use super::boilerplate::is_boilerplate;
+use super::clean::{beginning, header_line, line, paragraphs};
+use super::links::href;
+use super::localizer::{DEFAULT, Localizer};
+use super::templates::{MailTemplates, TemplateError};
+use super::times::EventTimes;
 use crate::calendar::zone::{Zone, Zones};
 use crate::delivery::address::bare;
-use crate::delivery::render;
 use crate::notification::Notification;
-use crate::text::shortened;
 use crate::time::UtcMillis;
 
-/// An alarm that goes out later than this after its instant says so.
-const LATE_AFTER: SignedDuration = SignedDuration::from_mins(1);
 /// Characters of a subject or a title.
 const LONGEST_TITLE: usize = 150;
 /// Characters of any other single line.
 const LONGEST_LINE: usize = 500;
+/// Characters of an address that is shown.
+const LONGEST_LINK: usize = 200;
+/// Characters and lines of a description: more than that is looked up in the calendar.
+const LONGEST_TEXT: usize = 2_000;
+const MOST_LINES: usize = 40;
 /// Attendees that are named.
 const NAMED_ATTENDEES: usize = 5;
+
+/// Whom a mail is written for.
+#[derive(Debug)]
+pub struct MailReader<'a> {
+    /// The language.
+    pub localizer: &'a Localizer,
+    /// The zone that times are written in; none: that of the event.
+    pub zone: Option<Zone>,
+}
 
 /// The content of a mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,222 +43,282 @@ pub struct MailContent {
     pub html: String,
 }
 
-/// What the text and the HTML are made from; every text is cleaned and bounded.
-struct Template {
+/// The variables of the templates; docs/mail.md describes them. Every text is cleaned and bounded, but for those in
+/// `event`.
+#[derive(Debug, Serialize)]
+struct MailView<'a> {
+    lang: &'a str,
+    dir: &'a str,
+    subject: String,
     title: String,
-    late: Option<String>,
+    /// That it is late, that the event is over.
+    notices: Vec<String>,
     /// The alarm's own words.
     lead: String,
-    rows: Vec<(&'static str, String)>,
+    /// When it is.
+    times: Vec<MailRow>,
+    /// Where the meeting is online.
+    join: Option<MailLink>,
+    rows: Vec<MailRow>,
+    /// `times` and `rows` for the text part.
+    table: String,
     description: String,
+    /// That there is more of it.
+    description_cut: String,
     footer: String,
     color: String,
+    event: &'a Notification,
+}
+
+/// A labelled value.
+#[derive(Debug, Serialize)]
+struct MailRow {
+    /// What it is, the same in all languages.
+    name: &'static str,
+    label: String,
+    value: String,
+    /// The addresses of the value, where it is nothing else.
+    links: Vec<MailLink>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct MailLink {
+    href: String,
+    label: String,
+    text: String,
 }
 
 impl MailContent {
-    /// The mail about `n`, sent at `now`. Times are written in the zone `reader` where it is known, else in the
-    /// event's.
-    pub fn new(n: &Notification, reader: Option<Zone>, zones: &Zones, now: UtcMillis) -> MailContent {
-        let times = Times::new(n, reader, zones);
+    /// The mail about `n` for `reader`, sent at `now`.
+    ///
+    /// # Errors
+    /// When the built-in templates fail.
+    pub fn new(
+        n: &Notification,
+        reader: MailReader<'_>,
+        zones: &Zones,
+        templates: &MailTemplates,
+        now: UtcMillis,
+    ) -> Result<MailContent, TemplateError> {
+        let times = EventTimes::new(n, reader.zone, zones, reader.localizer);
+        let rendered = templates.render(&MailWriter { n, times, localizer: reader.localizer }.view(now))?;
+        Ok(MailContent {
+            // With the marks of isolates in the texts from right to left, which a subject does not need, taken out.
+            subject: header_line(&rendered.subject, LONGEST_TITLE.saturating_mul(2)),
+            text: paragraphs(&rendered.text) + "\n",
+            html: rendered.html,
+        })
+    }
+}
+
+/// Whether `templates` can write a mail at all.
+///
+/// # Errors
+/// When one of them fails.
+pub fn trial(templates: &MailTemplates) -> Result<(), TemplateError> {
+    let (Some(localizer), Ok(n)) = (Localizer::new(DEFAULT), serde_json::from_str::<Notification>(TRIAL)) else {
+        return Ok(());
+    };
+    let times = EventTimes::new(&n, None, &Zones::bundled(), &localizer);
+    let view = MailWriter { n: &n, times, localizer: &localizer }.view(UtcMillis(0));
+    templates.try_render(&view).map(drop)
+}
+
+/// A notification that templates are tried with.
+const TRIAL: &str = r##"{"event":"CalendarAlarm","pid":1,"serverFQDN":"localhost","alarmTime":"20151119T063000Z",
+    "alarmRecipients":[],"userId":"mary","calendarName":"Calendar","uid":"trial","action":"email","summary":"Trial",
+    "description":"See https://example.org/","location":"Room 1","timezone":"Australia/Melbourne",
+    "start":"20151119T073000Z","end":"20151119T083000Z","allDay":0,"attendeeNames":["Anna"],
+    "attendeeEmails":["mailto:anna@example.org"],"attendeeStatus":[""],"organizer":"mailto:boss@example.org",
+    "calendarId":"c","calendarColor":"#3366cc","calendarOwner":"mary","recurrenceId":"2015-11-19T18:30:00",
+    "alertId":"a","alarmSummary":"","alarmDescription":"","component":"VEVENT","organizerName":"Boss",
+    "url":"https://example.org/","conferences":["https://example.org/"],"recurrenceRule":"FREQ=DAILY",
+    "notificationId":"0","timestamp":"2015-11-19T06:30:00.000Z"}"##;
+
+/// Writes the variables.
+struct MailWriter<'a> {
+    n: &'a Notification,
+    times: EventTimes<'a>,
+    localizer: &'a Localizer,
+}
+
+impl<'a> MailWriter<'a> {
+    fn view(&self, now: UtcMillis) -> MailView<'a> {
+        let n = self.n;
         let title = match line(&n.summary, LONGEST_TITLE) {
-            title if title.is_empty() => phrases::UNTITLED.to_owned(),
+            title if title.is_empty() => self.localizer.text("untitled", &[]),
             title => title,
         };
-        let subject = match line(&n.alarm_summary, LONGEST_TITLE) {
-            own if !own.is_empty() => own,
-            _ => times.short(n).map_or_else(|| title.clone(), |when| format!("{title} - {when}")),
-        };
-        let description = text(&n.description);
-        let lead = Some(text(&n.alarm_description)).filter(|lead| *lead != description && lead.trim() != title);
-        let template = Template {
-            late: times.late(n, now),
-            lead: lead.unwrap_or_default(),
-            rows: rows(n, &times),
-            footer: phrases::footer(&line(&n.server_fqdn, LONGEST_LINE), &line(&n.calendar_name, LONGEST_LINE)),
+        let whole = paragraphs(&n.description);
+        let (description, is_cut) = beginning(&whole, LONGEST_TEXT, MOST_LINES);
+        let lead = paragraphs(&n.alarm_description);
+        let is_new = lead != whole && !is_boilerplate(&lead, &title);
+        let (lead, _) = beginning(if is_new { &lead } else { "" }, LONGEST_TEXT, MOST_LINES);
+        let (times, rows) = (self.time_rows(), self.rows());
+        MailView {
+            lang: self.localizer.lang(),
+            dir: self.localizer.dir(),
+            subject: self.subject(&title),
+            notices: self.notices(now),
+            lead: lead.to_owned(),
+            join: self.online().into_iter().find(|link| link.href.starts_with("http")),
+            table: table(times.iter().chain(&rows)),
+            times,
+            rows,
+            description_cut: if is_cut { self.localizer.text("description-cut", &[]) } else { String::new() },
+            description: ellipsis(description, is_cut),
+            footer: self.footer(),
             color: color(&n.calendar_color),
-            description,
+            event: n,
             title,
+        }
+    }
+
+    /// The alarm's own SUMMARY if that says something, else the title and when it is.
+    fn subject(&self, title: &str) -> String {
+        let own = line(&self.n.alarm_summary, LONGEST_TITLE);
+        if !is_boilerplate(&own, title) {
+            return own;
+        }
+        match self.times.short(self.n) {
+            Some(when) => self.localizer.text("subject", &[("title", title), ("when", &when)]),
+            None => title.to_owned(),
+        }
+    }
+
+    fn notices(&self, now: UtcMillis) -> Vec<String> {
+        let Some(late) = self.times.late(self.n, now) else { return Vec::new() };
+        let over = match self.n.component.as_str() {
+            "VTODO" => "over-task",
+            _ => "over-event",
         };
-        MailContent { subject, text: template.plain(), html: template.html() }
+        let over = self.times.is_over(self.n, now).then(|| self.localizer.text(over, &[]));
+        std::iter::once(late).chain(over).collect()
+    }
+
+    fn time_rows(&self) -> Vec<MailRow> {
+        let n = self.n;
+        let mut rows = match n.component.as_str() {
+            "VTODO" => vec![
+                (
+                    "starts",
+                    "label-starts",
+                    if n.start == n.end { String::new() } else { self.times.span(n, &n.start, "") },
+                ),
+                ("due", "label-due", self.times.span(n, &n.end, "")),
+            ],
+            _ => vec![("when", "label-when", self.times.span(n, &n.start, &n.end))],
+        };
+        rows.retain(|(_, _, value)| !value.is_empty());
+        rows.into_iter().map(|(name, label, value)| self.row(name, label, value)).collect()
+    }
+
+    fn rows(&self) -> Vec<MailRow> {
+        let n = self.n;
+        let (organizer, repeats) = (self.organizer(), self.repeats());
+        let moved = self.times.moved_from(n).unwrap_or_default();
+        let mut rows = vec![
+            self.row("where", "label-where", line(&n.location, LONGEST_LINE)),
+            self.links_row("online", "label-online", self.online()),
+            self.links_row("link", "label-link", self.link(&n.url).into_iter().collect()),
+            self.row("moved", "label-moved", moved),
+            self.row("repeats", "label-repeats", repeats),
+            self.row("organizer", "label-organizer", organizer),
+            self.row("attendees", "label-attendees", self.attendees()),
+            self.row("calendar", "label-calendar", line(&n.calendar_name, LONGEST_LINE)),
+        ];
+        rows.retain(|row| !row.value.is_empty());
+        rows
+    }
+
+    fn row(&self, name: &'static str, label: &str, value: String) -> MailRow {
+        MailRow { name, label: self.localizer.text(label, &[]), value, links: Vec::new() }
+    }
+
+    fn links_row(&self, name: &'static str, label: &str, links: Vec<MailLink>) -> MailRow {
+        let texts: Vec<&str> = links.iter().map(|link| link.text.as_str()).collect();
+        let row = self.row(name, label, texts.join("\n"));
+        // What cannot be followed is shown as a text.
+        let links = if links.iter().any(|link| link.href.is_empty()) { Vec::new() } else { links };
+        MailRow { links, ..row }
+    }
+
+    fn online(&self) -> Vec<MailLink> {
+        self.n.conferences.iter().filter_map(|uri| self.link(uri)).collect()
+    }
+
+    /// `uri` as a link: without one where its scheme may do harm. None: it is empty.
+    fn link(&self, uri: &str) -> Option<MailLink> {
+        let text = line(uri, LONGEST_LINK);
+        let href = href(uri).unwrap_or_default().to_owned();
+        (!text.is_empty()).then(|| MailLink { href, label: self.localizer.text("join", &[]), text })
+    }
+
+    /// Name and address of the organizer.
+    fn organizer(&self) -> String {
+        let (name, address) = (line(&self.n.organizer_name, 60), line(&bare(&self.n.organizer), LONGEST_LINE));
+        match name.is_empty() || name == address {
+            true => address,
+            false => format!("{name} <{address}>"),
+        }
+    }
+
+    /// The first attendees by name, or by address where they have none, and how many more there are.
+    fn attendees(&self) -> String {
+        let names = self.n.attendee_names.iter().map(|name| line(name, 60));
+        let emails = self.n.attendee_emails.iter().map(|email| line(&bare(email), 60));
+        let named = names.zip(emails).map(|(name, email)| if name.is_empty() { email } else { name });
+        let mut named: Vec<String> = named.take(NAMED_ATTENDEES).collect();
+        let more = self.n.attendee_emails.len().saturating_sub(named.len());
+        if more > 0 {
+            named.push(self.localizer.counted("more", i64::try_from(more).unwrap_or(i64::MAX), &[]));
+        }
+        self.localizer.list(&named)
+    }
+
+    /// How often the event recurs, if it does.
+    fn repeats(&self) -> String {
+        if self.n.recurrence_id.is_empty() && self.n.recurrence_rule.is_empty() {
+            return String::new();
+        }
+        let rule = self.n.recurrence_rule.to_ascii_uppercase();
+        let part = |name: &str| rule.split(';').find_map(|part| part.trim().strip_prefix(name)).map(str::trim);
+        let interval = part("INTERVAL=").and_then(|interval| interval.parse().ok()).unwrap_or(1);
+        match part("FREQ=") {
+            Some("DAILY") => self.localizer.counted("repeats-daily", interval, &[]),
+            Some("WEEKLY") => self.localizer.counted("repeats-weekly", interval, &[]),
+            Some("MONTHLY") => self.localizer.counted("repeats-monthly", interval, &[]),
+            Some("YEARLY") => self.localizer.counted("repeats-yearly", interval, &[]),
+            Some(_) => self.localizer.text("repeats-often", &[]),
+            None => self.localizer.text("repeats-dates", &[]),
+        }
+    }
+
+    /// Who sent this, and why.
+    fn footer(&self) -> String {
+        let server = line(&self.n.server_fqdn, LONGEST_LINE);
+        let calendar = line(&self.n.calendar_name, LONGEST_LINE);
+        let text = if self.n.component == "VTODO" { "footer-task" } else { "footer-event" };
+        self.localizer.text(text, &[("server", &server), ("calendar", &calendar)])
     }
 }
 
-impl Template {
-    fn plain(&self) -> String {
-        let mut out = format!("{}\n\n", self.title);
-        for paragraph in [self.late.as_deref().unwrap_or_default(), &self.lead] {
-            if !paragraph.is_empty() {
-                out.push_str(&format!("{paragraph}\n\n"));
-            }
+/// The rows as text, the values in one column.
+fn table<'r>(rows: impl Iterator<Item = &'r MailRow> + Clone) -> String {
+    let width = rows.clone().map(|row| row.label.chars().count()).max().unwrap_or(0).saturating_add(1);
+    let mut out = String::new();
+    for row in rows {
+        let label = format!("{}:", row.label);
+        for (number, part) in row.value.lines().enumerate() {
+            out.push_str(&format!("{:width$} {part}\n", if number == 0 { label.as_str() } else { "" }));
         }
-        let width = self.rows.iter().map(|(label, _)| label.len()).max().unwrap_or(0) + 1;
-        for (label, value) in &self.rows {
-            let label = format!("{label}:");
-            for (number, part) in value.lines().enumerate() {
-                out.push_str(&format!("{:width$} {part}\n", if number == 0 { label.as_str() } else { "" }));
-            }
-        }
-        if !self.description.is_empty() {
-            out.push_str(&format!("\n{}\n", self.description));
-        }
-        out.push_str(&format!("\n-- \n{}\n", self.footer));
-        out
     }
-
-    fn html(&self) -> String {
-        let mut out = format!(
-            "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title></head>\n\
-             <body style=\"font-family:sans-serif;color:#222;margin:1.5em\">\n\
-             <div style=\"border-left:4px solid {color};padding-left:1em\">\n\
-             <h1 style=\"font-size:1.25em;margin:0 0 .75em\">{title}</h1>\n",
-            title = escaped(&self.title),
-            color = self.color,
-        );
-        if let Some(late) = &self.late {
-            out.push_str(&format!("<p><strong>{}</strong></p>\n", escaped(late)));
-        }
-        if !self.lead.is_empty() {
-            out.push_str(&format!("<p>{}</p>\n", escaped(&self.lead)));
-        }
-        out.push_str("<table style=\"border-collapse:collapse\">\n");
-        for (label, value) in &self.rows {
-            out.push_str(&format!(
-                "<tr><td style=\"color:#666;padding:0 1em .25em 0;vertical-align:top\">{label}</td><td>{}</td></tr>\n",
-                escaped(value)
-            ));
-        }
-        out.push_str("</table>\n");
-        if !self.description.is_empty() {
-            out.push_str(&format!("<p>{}</p>\n", escaped(&self.description)));
-        }
-        out.push_str(&format!(
-            "</div>\n<p style=\"color:#666;font-size:.85em\">{}</p>\n</body></html>\n",
-            escaped(&self.footer)
-        ));
-        out
-    }
+    out.truncate(out.trim_end().len());
+    out
 }
 
-/// The lines of the table.
-fn rows(n: &Notification, times: &Times) -> Vec<(&'static str, String)> {
-    let mut rows = Vec::new();
-    if n.component == "VTODO" {
-        if n.start != n.end {
-            rows.push((phrases::STARTS, times.span(n, &n.start, "")));
-        }
-        rows.push((phrases::DUE, times.span(n, &n.end, "")));
-    } else {
-        rows.push((phrases::WHEN, times.span(n, &n.start, &n.end)));
-    }
-    rows.push((phrases::WHERE, line(&n.location, LONGEST_LINE)));
-    rows.push((phrases::CALENDAR, line(&n.calendar_name, LONGEST_LINE)));
-    rows.push((phrases::ORGANIZER, line(&bare(&n.organizer), LONGEST_LINE)));
-    rows.push((phrases::ATTENDEES, attendees(n)));
-    if !n.recurrence_id.is_empty() {
-        rows.push((phrases::REPEATS, phrases::ONE_OF_A_SERIES.to_owned()));
-    }
-    rows.retain(|(_, value)| !value.is_empty());
-    rows
-}
-
-/// The first attendees by name, or by address where they have none, and how many more there are.
-fn attendees(n: &Notification) -> String {
-    let names = n.attendee_names.iter().map(|name| line(name, 60));
-    let emails = n.attendee_emails.iter().map(|email| line(&bare(email), 60));
-    let named = names.zip(emails).map(|(name, email)| if name.is_empty() { email } else { name });
-    let named: Vec<String> = named.take(NAMED_ATTENDEES).collect();
-    phrases::and_more(&named, n.attendee_emails.len().saturating_sub(named.len()))
-}
-
-/// The zones that a mail's times are written in.
-struct Times {
-    reader: Zone,
-    /// Where the event has a zone of its own that the reader may think in.
-    event: Option<Zone>,
-    /// Whether the reader's zone is worth naming.
-    named: bool,
-}
-
-impl Times {
-    fn new(n: &Notification, reader: Option<Zone>, zones: &Zones) -> Times {
-        let event = zones.find(&n.timezone).filter(|zone| zone.id() != "UTC");
-        let named = n.timezone != "[floating]";
-        match (reader, event) {
-            (Some(reader), event) => Times { reader, event, named: true },
-            (None, Some(event)) => Times { reader: event, event: None, named },
-            (None, None) => Times { reader: Zone::utc(), event: None, named },
-        }
-    }
-
-    /// When it is, for a subject: the day, and the time where it has one.
-    fn short(&self, n: &Notification) -> Option<String> {
-        let start = if n.component == "VTODO" && !n.end.is_empty() { &n.end } else { &n.start };
-        if let Some(day) = render::date(start) {
-            return Some(phrases::short_day(day));
-        }
-        let wall = self.reader.civil(render::instant(start)?);
-        Some(format!("{}, {}", phrases::short_day(wall.date()), phrases::time(wall.time())))
-    }
-
-    /// From `start` to `end` (exclusive; empty for none) in the reader's zone, on a second line in the event's own
-    /// where that differs. Empty when they are no times.
-    fn span(&self, n: &Notification, start: &str, end: &str) -> String {
-        if n.all_day == 1 {
-            return days(start, end).map(|(first, last)| phrases::all_day(first, last)).unwrap_or_default();
-        }
-        let Some(from) = render::instant(start) else { return String::new() };
-        let to = render::instant(end).filter(|to| *to > from);
-        let here = from_to(&self.reader, from, to);
-        let mut text = if self.named { format!("{here} ({})", self.reader.id()) } else { here };
-        let differs = |zone: &&Zone| zone.civil(from) != self.reader.civil(from);
-        if let Some(zone) = self.event.as_ref().filter(differs) {
-            let there = format!("{} {}", from_to(zone, from, to), zone.id());
-            text.push_str(&format!("\n{}", phrases::elsewhere(&there)));
-        }
-        text
-    }
-
-    /// That the alarm goes out late, when it does.
-    fn late(&self, n: &Notification, now: UtcMillis) -> Option<String> {
-        let due = render::instant(&n.alarm_time)?;
-        let late = now.duration_since(due);
-        let wall = self.reader.civil(due);
-        let due = format!("{}, {}", phrases::day(wall.date()), phrases::time(wall.time()));
-        (late >= LATE_AFTER).then(|| phrases::late(late, &due))
-    }
-}
-
-/// The first and the last day of an all-day span whose end is exclusive.
-fn days(start: &str, end: &str) -> Option<(Date, Date)> {
-    let first = render::date(start)?;
-    let last = render::date(end).and_then(|end| end.yesterday().ok()).filter(|last| *last > first);
-    Some((first, last.unwrap_or(first)))
-}
-
-fn from_to(zone: &Zone, from: UtcMillis, to: Option<UtcMillis>) -> String {
-    let at = |wall: DateTime| format!("{}, {}", phrases::day(wall.date()), phrases::time(wall.time()));
-    let start = zone.civil(from);
-    match to.map(|to| zone.civil(to)) {
-        None => at(start),
-        Some(end) if end.date() == start.date() => format!("{}\u{2013}{}", at(start), phrases::time(end.time())),
-        Some(end) => format!("{} \u{2013} {}", at(start), at(end)),
-    }
-}
-
-/// `text` on one line: blanks and control characters become single spaces, at most `longest` characters. What would
-/// read as an encoded word in a header (RFC 2047) is broken up.
-fn line(text: &str, longest: usize) -> String {
-    let printable = text.replace("=?", "= ?");
-    let words: Vec<&str> =
-        printable.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()).collect();
-    shortened(&words.join(" "), longest).into_owned()
-}
-
-/// `text` with its line breaks, without other control characters. It is as long as notifications may have it.
-fn text(text: &str) -> String {
-    let lines = text.replace("\r\n", "\n").replace('\r', "\n");
-    let clean: String = lines.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect();
-    clean.trim().to_owned()
+fn ellipsis(text: &str, is_cut: bool) -> String {
+    if is_cut { format!("{text} …") } else { text.to_owned() }
 }
 
 /// `#rrggbb` from a calendar's color, grey where it has none.
@@ -254,23 +328,6 @@ fn color(calendar: &str) -> String {
         Some(digits) => format!("#{digits}"),
         None => "#888888".to_owned(),
     }
-}
-
-/// `text` for HTML, line breaks included.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + text.len() / 8);
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            '\n' => out.push_str("<br>\n"),
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! From a notification to the octets of a mail (RFC 5322, MIME).
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use lettre::Address;
@@ -7,12 +8,14 @@ use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Message, MultiPart};
 use sha2::{Digest, Sha256};
 
-use super::content::MailContent;
+use super::content::{MailContent, MailReader};
+use super::localizer::{DEFAULT, Localizers};
+use super::templates::MailTemplates;
 use crate::calendar::zone::Zones;
 use crate::delivery::address;
 use crate::delivery::render;
 use crate::delivery::routing::no_address;
-use crate::delivery::sink::{Outcome, ReaderZones};
+use crate::delivery::sink::{Outcome, Reader, Readers};
 use crate::notification::Notification;
 use crate::text::hex;
 use crate::time::UtcMillis;
@@ -32,10 +35,12 @@ pub struct Mail {
 pub struct MessageBuilder {
     pub from: Mailbox,
     pub zones: Zones,
-    /// The zones that users read times in.
-    pub reader_zones: ReaderZones,
-    /// That of everybody else; none: the zone of the event.
-    pub default_zone: Option<String>,
+    /// The zones and languages of users.
+    pub readers: Readers,
+    /// What the parts are written with.
+    pub templates: Arc<MailTemplates>,
+    /// The languages that were needed so far.
+    pub localizers: Localizers,
 }
 
 impl MessageBuilder {
@@ -50,11 +55,22 @@ impl MessageBuilder {
         }
         let to =
             address::recipient(recipient).map_err(|reason| Outcome::permanent(format!("the recipient {reason}")))?;
-        let reader = self.reader_zones.get(&notification.user_id).or_else(|| self.default_zone.clone());
-        let reader = reader.and_then(|id| self.zones.find(&id));
-        let content = MailContent::new(&notification, reader, &self.zones, now);
+        let content = self.content(&notification, now)?;
         let octets = self.write(&notification, &content, &to, now)?;
         Ok(Mail { user: notification.user_id, from: self.from.email.clone(), to, octets })
+    }
+
+    /// What the mail about `n` says, in the language and the zone of its user.
+    ///
+    /// # Errors
+    /// [`Outcome::Permanent`], when it cannot be written.
+    pub fn content(&self, n: &Notification, now: UtcMillis) -> Result<MailContent, Outcome> {
+        let Reader { zone, locale } = self.readers.get(&n.user_id);
+        let localizer = self.localizers.get(locale.as_deref().unwrap_or(DEFAULT));
+        let localizer = localizer.ok_or_else(|| Outcome::permanent("no language of mails can be used"))?;
+        let reader = MailReader { localizer: &localizer, zone: zone.and_then(|id| self.zones.find(&id)) };
+        MailContent::new(n, reader, &self.zones, &self.templates, now)
+            .map_err(|error| Outcome::permanent(format!("the mail cannot be written: {error}")))
     }
 
     fn write(&self, n: &Notification, content: &MailContent, to: &Address, now: UtcMillis) -> Result<Vec<u8>, Outcome> {
@@ -101,11 +117,15 @@ mod tests {
         MessageBuilder {
             from: address::sender(from).unwrap(),
             zones: Zones::bundled(),
-            reader_zones: ReaderZones::new(HashMap::from([(
-                "mary@example.org".to_owned(),
-                "Europe/Berlin".to_owned(),
-            )])),
-            default_zone: None,
+            readers: Readers::new(
+                HashMap::from([(
+                    "mary@example.org".to_owned(),
+                    Reader { zone: Some("Europe/Berlin".to_owned()), locale: None },
+                )]),
+                Reader::default(),
+            ),
+            templates: Arc::new(MailTemplates::built_in().unwrap()),
+            localizers: Localizers::default(),
         }
     }
 

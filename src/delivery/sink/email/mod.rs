@@ -1,7 +1,8 @@
 //! The sink `email`: the EMAIL action, over SMTP. One mail a recipient, over a few connections at a time.
 //!
 //! * `settings`: its keys.
-//! * `content`: what a mail says; `phrases`: the words that are the same in each; `message`: its octets.
+//! * `content`: what a mail says; `templates` write it; `times`: when the event is; `localizer`: the reader's language;
+//!   `clean`, `links`, `boilerplate`: what becomes of texts of events; `message`: its octets.
 //! * `allowance`: how many mails a user may get.
 //! * `login`: what a session logs in by.
 //! * `trust`: whose certificates are accepted; `connect`: TCP; `stream`: TLS over it; `session`: SMTP over it; `pool`:
@@ -21,6 +22,7 @@ use tokio::time::{sleep, timeout};
 use tracing::Instrument as _;
 
 use self::allowance::Allowance;
+use self::localizer::Localizers;
 use self::login::MailLogin;
 use self::message::{Mail, MessageBuilder};
 use self::pool::Pool;
@@ -37,19 +39,26 @@ use crate::delivery::deadline::SendDeadline;
 use crate::delivery::gate::{Closure, FileStamps};
 
 mod allowance;
+mod boilerplate;
+mod clean;
 mod connect;
 mod content;
+mod links;
+mod localizer;
 mod login;
 mod message;
-mod phrases;
 mod pool;
 mod session;
 mod settings;
 mod stream;
+mod templates;
+mod times;
 mod trust;
 
+pub use localizer::known_locale;
 pub use login::{LoginSecret, LoginSettings};
 pub use settings::{EmailSettings, SmtpSecurity};
+pub use templates::{MailTemplates, export as export_templates};
 
 /// The sink `email`.
 pub const KIND: SinkKind =
@@ -154,12 +163,17 @@ impl Email {
             max_reply_size: context.max_reply_size,
             limits: StepLimits { connect: timeout, command: settings.command_timeout, data: settings.data_timeout },
         };
-        let (zones, reader_zones) = (context.zones.clone(), context.reader_zones.clone());
         let to = match &settings.recipients {
             Recipients::List(list) => list.first().and_then(|first| address::recipient(first).ok()),
             Recipients::Own | Recipients::Attendees => None,
         };
-        let builder = MessageBuilder { from, zones, reader_zones, default_zone: context.default_zone.clone() };
+        let builder = MessageBuilder {
+            from,
+            zones: context.zones.clone(),
+            readers: context.readers.clone(),
+            templates: Arc::clone(&settings.templates),
+            localizers: Localizers::default(),
+        };
         let pool = Pool::new(server, settings.max_connections.max(1));
         let (sender, receiver) = mpsc::unbounded_channel();
         Ok(Email {

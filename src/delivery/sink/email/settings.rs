@@ -3,11 +3,14 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::str::FromStr as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use toml::de::DeValue;
 
+use super::content::trial;
 use super::login::{self, LoginSettings};
+use super::templates::MailTemplates;
 use crate::delivery::sink::Recipients;
 use crate::tables::{Section, address, value};
 use crate::text::percent_decoded;
@@ -51,6 +54,8 @@ pub struct EmailSettings {
     pub data_timeout: Duration,
     /// PEM file of a further certificate authority to trust.
     pub ca_file: Option<PathBuf>,
+    /// What mails are written with.
+    pub templates: Arc<MailTemplates>,
 }
 
 /// How a connection to a mail server is encrypted.
@@ -76,6 +81,8 @@ pub fn read(section: &Section<'_>) -> Option<EmailSettings> {
     let command_timeout = section.read("command_timeout", value::duration).unwrap_or(COMMAND_TIMEOUT);
     let data_timeout = section.read("data_timeout", value::duration).unwrap_or(DATA_TIMEOUT);
     let ca_file = section.read("ca_file", value::string).map(|written| section.path(&written));
+    let templates =
+        section.read("templates", |value| templates(section, value)).or_else(|| MailTemplates::built_in().ok());
     let server = server?;
     if server.security == SmtpSecurity::Plain && ca_file.is_some() {
         section.report("ca_file", "says whom to trust, but smtp+plain:// is without encryption");
@@ -98,7 +105,16 @@ pub fn read(section: &Section<'_>) -> Option<EmailSettings> {
         command_timeout,
         data_timeout,
         ca_file,
+        templates: Arc::new(templates?),
     })
+}
+
+/// The templates in a folder, compiled, and tried with a mail.
+fn templates(section: &Section<'_>, value: &DeValue<'_>) -> Result<MailTemplates, String> {
+    let folder = section.path(&value::string(value)?);
+    let templates = MailTemplates::of_folder(&folder).map_err(|error| format!("cannot be used: {error}"))?;
+    trial(&templates).map_err(|error| format!("cannot be used: {error}"))?;
+    Ok(templates)
 }
 
 /// Where a mail server is, and who logs in.

@@ -8,7 +8,7 @@ use crate::calendar::zone::Zones;
 use crate::delivery::render::JsonFormat;
 use crate::delivery::sink::any_sink::Sink;
 use crate::delivery::sink::samples::{delivery, melbourne};
-use crate::delivery::sink::{ReaderZones, Transport as _};
+use crate::delivery::sink::{Readers, Transport as _};
 use crate::tables::Credentials;
 use crate::time::UtcMillis;
 
@@ -83,8 +83,7 @@ fn sink(settings: WebhookSettings, timeout: Duration) -> Sink {
         clock: Clock::manual(UtcMillis(1_614_265_330_999)),
         zones: Zones::bundled(),
         server_name: "reveille.test".into(),
-        reader_zones: ReaderZones::default(),
-        default_zone: None,
+        readers: Readers::default(),
         max_reply_size: 1024,
         deadline: SendDeadline::default(),
     };
