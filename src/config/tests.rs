@@ -246,6 +246,14 @@ fn wrong_types_and_values() {
         ("[[sink]]\nkind = 'webhook'\nurl = 'http://h/'", "3: sink 1: url is without encryption"),
         ("[[sink]]\nkind = 'webhook'\nurl = 'https://10.1.2.3/'", "3: sink 1: url names a private address"),
         ("[[sink]]\nkind = 'webhook'\nurl = 'https://h/'\nsecret = 'x'", "4: sink 1: secret must not be in this file"),
+        (
+            "[[sink]]\nkind = 'webhook'\nurl = 'https://h/'\nheaders = { Webhook-Id = 'x' }",
+            "4: sink 1: headers holds webhook-id, which Reveille sets itself",
+        ),
+        (
+            "[[sink]]\nkind = 'webhook'\nurl = 'https://h/'\nheaders = { X = { path = 'x' } }",
+            "4: sink 1: headers holds x, whose value must be a text",
+        ),
         ("[[sink]]\nkind = 'command'\nargv = 'x'", "3: sink 1: argv is a text and must be a list of the program"),
         ("[[sink]]\nkind = 'command'", "1: sink 1: argv is missing"),
         ("[[source]]\nkind='caldav'\nurl='https://h/'\ndefault_alarms='yes'", "4: source 1: default_alarms"),

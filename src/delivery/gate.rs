@@ -29,7 +29,13 @@ const GLANCE: SignedDuration = SignedDuration::from_secs(2);
 pub const LOG_EVERY: SignedDuration = SignedDuration::from_hours(1);
 
 /// The versions of the files that a sink reads before it can be used.
-pub type FileStamps = [Option<FileStamp>; 2];
+pub type FileStamps = [Option<FileStamp>; 4];
+
+/// The first four of `stamps`.
+pub fn file_stamps(stamps: impl IntoIterator<Item = Option<FileStamp>>) -> FileStamps {
+    let mut stamps = stamps.into_iter();
+    FileStamps::default().map(|_| stamps.next().flatten())
+}
 
 /// Why a sink cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,7 +140,7 @@ fn wait(refusals: usize, age: SignedDuration) -> SignedDuration {
 mod tests {
     use super::*;
 
-    const NONE: FileStamps = [None, None];
+    const NONE: FileStamps = [None; 4];
 
     /// The seconds in which one may try until `end`, when all fail.
     fn tries(closure: Closure, end: i64) -> Vec<i64> {
@@ -176,7 +182,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("password");
         std::fs::write(&file, "x").unwrap();
-        let corrected = [FileStamp::of(&file), None];
+        let corrected = file_stamps([FileStamp::of(&file)]);
         let mut gate = Gate::default();
         assert!(gate.close(UtcMillis(0), Closure::Settings, NONE));
         assert_eq!(gate.state(UtcMillis(1_000), NONE), GateState::Closed(Duration::from_secs(2)));

@@ -310,7 +310,7 @@ impl LoggedIn {
     pub fn prepared(&self, request: &HttpRequest, authorization: Option<HeaderValue>) -> RequestBuilder {
         let mut builder = self.client.request(request.method.to_reqwest(), request.url.clone());
         for (name, value) in &request.headers {
-            builder = builder.header(*name, value.as_ref());
+            builder = builder.header(name.as_ref(), value.as_ref());
         }
         if !request.body.is_empty() {
             builder = builder.body(request.body.clone());

@@ -1,5 +1,7 @@
 //! Why a request failed for good: after it was sent again, and after the redirections.
 
+use reqwest::Url;
+
 use super::builder::ClientError;
 
 /// Why a request has no response. URLs in the messages hold no credentials.
@@ -84,4 +86,26 @@ pub enum HttpError {
         /// The limit.
         limit: usize,
     },
+}
+
+impl HttpError {
+    /// This error with nothing of the addresses but their servers: the rest may be a secret.
+    #[must_use]
+    pub fn without_paths(mut self) -> HttpError {
+        let addresses = match &mut self {
+            HttpError::Client(_) => [None, None, None],
+            HttpError::Unreachable { url, .. }
+            | HttpError::Broken { url, .. }
+            | HttpError::Tls { url, .. }
+            | HttpError::Timeout { url, .. }
+            | HttpError::TooLarge { url, .. }
+            | HttpError::RedirectLoop { url, .. } => [Some(url), None, None],
+            HttpError::Redirected { url, to } | HttpError::Moved { url, to } => [Some(url), Some(to), None],
+            HttpError::Unencrypted { url, to, instead } => [Some(url), Some(to), Some(instead)],
+        };
+        for address in addresses.into_iter().flatten() {
+            *address = Url::parse(address).map(|url| url.origin().ascii_serialization()).unwrap_or_default();
+        }
+        self
+    }
 }

@@ -44,7 +44,7 @@ pub struct HttpRequest {
     /// Where it goes.
     pub url: Url,
     /// Names and values, besides those that say who asks.
-    pub headers: Vec<(&'static str, Cow<'static, str>)>,
+    pub headers: Vec<(Cow<'static, str>, Cow<'static, str>)>,
     /// Empty for none.
     pub body: String,
     /// What tells it from others of the same method, headers and path, which may take less long; empty for nothing.
@@ -68,8 +68,12 @@ impl HttpRequest {
 
     /// This request with the header `name`.
     #[must_use]
-    pub fn with_header(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> HttpRequest {
-        self.headers.push((name, value.into()));
+    pub fn with_header(
+        mut self,
+        name: impl Into<Cow<'static, str>>,
+        value: impl Into<Cow<'static, str>>,
+    ) -> HttpRequest {
+        self.headers.push((name.into(), value.into()));
         self
     }
 

@@ -20,7 +20,7 @@ const MAX_SLOW: usize = 10_000;
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct RequestKey {
     method: &'static str,
-    headers: Vec<(&'static str, Cow<'static, str>)>,
+    headers: Vec<(Cow<'static, str>, Cow<'static, str>)>,
     kind: &'static str,
     path: String,
 }
@@ -100,7 +100,7 @@ mod tests {
         }
         assert_eq!(silence.of(&small), Duration::from_secs(30), "others are given up as usual");
         // What is asked of the same address and is quick says nothing of what is slow.
-        silence.ended_by(&HttpRequest { headers: vec![("Depth", "0".into())], ..big.clone() }, Duration::ZERO);
+        silence.ended_by(&HttpRequest { headers: vec![("Depth".into(), "0".into())], ..big.clone() }, Duration::ZERO);
         silence.ended_by(&big, Duration::from_secs(20));
         assert_eq!(silence.of(&big), Duration::from_secs(480));
         silence.ended_by(&big, Duration::from_secs(14));

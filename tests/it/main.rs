@@ -16,6 +16,7 @@
 //! * [`login`] is how it logs in, [`oauth2`] how it gets access tokens for that.
 //! * [`vdir`] lets vdirsyncer and khal write into a watched folder; [`armed`] says what a ledger has armed.
 //! * [`put_to_alarm`] is the way from a client's PUT to the alarm.
+//! * [`webhook`] tests the sink of that name by what receivers get.
 //! * [`http`] is a calendar client's HTTP. [`daemon`] runs the built `reveille`.
 //! * [`recurrence`] expands random rules beside python-dateutil.
 //! * [`preview`] reads files and folders, and further cases where the environment names some.
@@ -115,5 +116,6 @@ mod vdir;
 mod venv;
 mod waits;
 mod watch;
+mod webhook;
 mod whose;
 mod zones;

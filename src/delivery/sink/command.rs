@@ -21,7 +21,7 @@ use super::{
 };
 use crate::access::{self, Need, User};
 use crate::delivery::deadline::SendDeadline;
-use crate::delivery::gate::{Closure, FileStamps};
+use crate::delivery::gate::{Closure, FileStamps, file_stamps};
 use crate::delivery::render::{JsonFormat, Renderer};
 use crate::tables::{FileStamp, ProcessGroup, Section, value};
 use crate::text::{first_chars, on_one_line, visible};
@@ -145,7 +145,7 @@ impl SinkDriver for CommandSink {
 
     /// The version of the program's file.
     fn files(&self) -> FileStamps {
-        [self.0.sender().find().ok().and_then(|path| FileStamp::of(&path)), None]
+        file_stamps([self.0.sender().find().ok().and_then(|path| FileStamp::of(&path))])
     }
 
     fn finished(&self) -> Sending<'_, Vec<Finished>> {

@@ -156,7 +156,7 @@ pub trait SinkDriver: Debug + Send + Sync {
 
     /// As [`Transport::files`].
     fn files(&self) -> FileStamps {
-        [None, None]
+        FileStamps::default()
     }
 
     /// As [`Transport::finished`].
@@ -253,7 +253,7 @@ pub trait Transport: Send + Sync {
     /// The versions of the files that it reads before it sends: once they are other ones, what was refused may be
     /// accepted.
     fn files(&self) -> FileStamps {
-        [None, None]
+        FileStamps::default()
     }
 
     /// Sends `deliveries`; one outcome each, in their order. May be called again before it has answered.

@@ -1,15 +1,18 @@
 //! The sink `webhook`: an HTTP POST of the JSON for each notification, signed as Standard Webhooks describes
 //! (<https://www.standardwebhooks.com>).
 //!
-//! * `settings`: its keys. `signature`: the secrets, and the header that they make.
+//! * `settings`: its keys; `headers`: those that the configuration names.
+//! * `signature`: the secrets, and the header that they make.
+//! * `redaction`: keeps secrets out of what receivers answer.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Url;
 use serde_json::Value;
 
+use self::headers::HeaderSetting;
+use self::redaction::Redaction;
 use self::settings::WebhookSettings;
 use self::signature::SigningKeys;
 use super::concurrent::{Concurrent, SendOne};
@@ -19,14 +22,16 @@ use super::{
 use crate::access::{self, User};
 use crate::clock::Clock;
 use crate::delivery::deadline::SendDeadline;
-use crate::delivery::gate::{Closure, FileStamps};
+use crate::delivery::gate::{Closure, FileStamps, file_stamps};
 use crate::delivery::render::Renderer;
 use crate::http::{
     Body, BodyReader, ClientError, ClientSettings, Hosts, HttpClient, HttpError, HttpFailure, HttpLimits, HttpRequest,
     HttpResponse, Method, Received,
 };
-use crate::tables::{FileStamp, SecretRef};
+use crate::tables::{SecretRef, SecretSource};
 
+mod headers;
+mod redaction;
 mod settings;
 mod signature;
 
@@ -50,7 +55,8 @@ impl SinkSettings for WebhookSettings {
             credentials: self.credentials.clone(),
             ca_file: self.ca_file.clone(),
             client_certificate: None,
-            timeout: config.timeout,
+            // An attempt is given up before that.
+            timeout: config.timeout.saturating_mul(2),
         };
         let host = Hosts::new(self.max_concurrent).host(&self.url);
         let client = HttpClient::new(&self.url, settings, LIMITS).on(host).without_waiting();
@@ -58,10 +64,7 @@ impl SinkSettings for WebhookSettings {
             url: self.url.clone(),
             client: if self.allow_private { client } else { client.public_only() },
             secret: self.secret.clone(),
-            files: [
-                self.secret.as_ref().and_then(SecretRef::path).map(ToOwned::to_owned),
-                self.credentials.files().first().map(|file| (*file).to_owned()),
-            ],
+            headers: self.headers.clone(),
             is_cloud_event: self.cloud_events,
             renderer: Renderer::new(self.format, context.zones.clone()),
             server_name: context.server_name.clone(),
@@ -77,9 +80,10 @@ impl SinkSettings for WebhookSettings {
     }
 
     fn denied(&self, user: &User) -> Option<String> {
-        let login = self.credentials.files().first().copied();
-        let of_secret = access::lacking_secrets(user, self.secret.as_ref().and_then(SecretRef::path), None);
-        of_secret.or_else(|| access::lacking_secrets(user, login, self.ca_file.as_deref()))
+        let kept = self.secret.iter().chain(self.headers.iter().map(|header| &header.value));
+        let files = kept.filter_map(SecretRef::path).chain(self.credentials.files());
+        let lacking = files.into_iter().find_map(|file| access::lacking_secrets(user, Some(file), None));
+        lacking.or_else(|| access::lacking_secrets(user, None, self.ca_file.as_deref()))
     }
 }
 
@@ -97,7 +101,7 @@ impl SinkDriver for WebhookSink {
     }
 
     fn ready(&self) -> Result<(), SinkError> {
-        self.0.sender().keys().map(drop).map_err(SinkError)
+        self.0.sender().ready().map_err(SinkError)
     }
 
     fn batch(&self) -> usize {
@@ -105,7 +109,10 @@ impl SinkDriver for WebhookSink {
     }
 
     fn files(&self) -> FileStamps {
-        self.0.sender().files.each_ref().map(|file| file.as_deref().and_then(FileStamp::of))
+        let webhook = self.0.sender();
+        let login = webhook.client.credentials().secret().map(SecretSource::stamp);
+        let headers = webhook.headers.iter().map(|header| header.value.stamp());
+        file_stamps(webhook.secret.iter().map(SecretRef::stamp).chain(login).chain(headers))
     }
 
     fn finished(&self) -> Sending<'_, Vec<Finished>> {
@@ -119,8 +126,7 @@ struct Webhook {
     url: Url,
     client: HttpClient,
     secret: Option<SecretRef>,
-    /// Those of the secret and of the login.
-    files: [Option<PathBuf>; 2],
+    headers: Vec<HeaderSetting>,
     is_cloud_event: bool,
     renderer: Renderer,
     server_name: String,
@@ -131,7 +137,7 @@ struct Webhook {
 
 impl SendOne for Webhook {
     async fn send_one(&self, delivery: &ClaimedDelivery) -> Outcome {
-        let request = match self.request(delivery) {
+        let (request, redaction) = match self.request(delivery) {
             Ok(request) => request,
             Err(refused) => return refused,
         };
@@ -139,8 +145,8 @@ impl SendOne for Webhook {
         tokio::select! {
             biased;
             sent = sending => match sent {
-                Ok(Ok(received)) => outcome(&received),
-                Ok(Err(error)) => self.not_answered(&error),
+                Ok(Ok(received)) => outcome(&received, &redaction),
+                Ok(Err(error)) => not_answered(error),
                 Err(_) => Outcome::retry(format!("{} did not answer within {} s", self.client_name(), self.timeout.as_secs())),
             },
             () = self.deadline.reached() => Outcome::NotAttempted,
@@ -149,9 +155,11 @@ impl SendOne for Webhook {
 }
 
 impl Webhook {
-    /// The request for `delivery`.
-    fn request(&self, delivery: &ClaimedDelivery) -> Result<HttpRequest, Outcome> {
-        let keys = self.keys().map_err(|response| Outcome::Down { response, closure: Closure::Settings })?;
+    /// The request for `delivery`, and what has to be kept out of messages.
+    fn request(&self, delivery: &ClaimedDelivery) -> Result<(HttpRequest, Redaction), Outcome> {
+        let unusable = |response| Outcome::Down { response, closure: Closure::Settings };
+        let (keys, headers) = (self.keys().map_err(unusable)?, self.headers().map_err(unusable)?);
+        let redaction = Redaction::new(&self.url, headers.iter().map(|(_, value)| value.as_str()));
         let body = self.renderer.render(&delivery.notification)?.into_owned();
         let stored: Value = serde_json::from_str(&delivery.notification).unwrap_or_default();
         let text = |key: &str| stored.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -170,7 +178,19 @@ impl Webhook {
                 .with_header("ce-source", format!("//{}/reveille", self.server_name))
                 .with_header("ce-time", text("timestamp"));
         }
-        Ok(request.with_body("application/json", body))
+        let request = headers.into_iter().fold(request, |request, (name, value)| request.with_header(name, value));
+        Ok((request.with_body("application/json", body), redaction))
+    }
+
+    /// Whether the secrets are there; the login is not looked at.
+    fn ready(&self) -> Result<(), String> {
+        self.keys()?;
+        self.headers().map(drop)
+    }
+
+    /// The headers of the configuration, with their values.
+    fn headers(&self) -> Result<Vec<(String, String)>, String> {
+        self.headers.iter().map(|header| Ok((header.name.clone(), header.read()?))).collect()
     }
 
     /// What signs; none where no secret is configured.
@@ -182,39 +202,14 @@ impl Webhook {
 
     /// Whether the receiver can be reached; nothing is posted.
     async fn check(&self) -> Result<String, SinkError> {
-        self.keys().map_err(SinkError)?;
+        self.ready().map_err(SinkError)?;
         let request = HttpRequest::new(Method::new("OPTIONS"), &self.url);
         let sent = tokio::time::timeout(self.timeout, self.client.send_and_read(request, || AnswerReader)).await;
         match sent {
             Ok(Ok(_)) => Ok(format!("{} answers", self.client_name())),
-            Ok(Err(error)) => Err(SinkError(self.without_path(&error))),
+            Ok(Err(error)) => Err(SinkError(error.without_paths().to_string())),
             Err(_) => Err(SinkError(format!("{} did not answer in time", self.client_name()))),
         }
-    }
-
-    /// What it means that there is no answer. What is sent again has the same `webhook-id`, by which receivers know it.
-    fn not_answered(&self, error: &HttpError) -> Outcome {
-        let response = self.without_path(error);
-        let closure = match error {
-            HttpError::Client(ClientError::Later { retry_after, .. }) => {
-                return Outcome::Retry { after: *retry_after, response };
-            }
-            HttpError::Client(_)
-            | HttpError::Redirected { .. }
-            | HttpError::Unencrypted { .. }
-            | HttpError::Moved { .. }
-            | HttpError::RedirectLoop { .. } => Closure::Settings,
-            HttpError::Unreachable { .. } | HttpError::Tls { .. } => Closure::Down,
-            HttpError::Broken { .. } | HttpError::Timeout { .. } | HttpError::TooLarge { .. } => {
-                return Outcome::retry(response);
-            }
-        };
-        Outcome::Down { response, closure }
-    }
-
-    /// `error` without the path of the address.
-    fn without_path(&self, error: &HttpError) -> String {
-        error.to_string().replace(self.url.as_str(), &self.client_name())
     }
 
     /// The server, for messages: the rest of the address may be a secret.
@@ -223,10 +218,29 @@ impl Webhook {
     }
 }
 
+/// What it means that there is no answer. What is sent again has the same `webhook-id`, by which receivers know it.
+fn not_answered(error: HttpError) -> Outcome {
+    let closure = match &error {
+        HttpError::Client(ClientError::Later { retry_after, .. }) => {
+            return Outcome::Retry { after: *retry_after, response: error.without_paths().to_string() };
+        }
+        HttpError::Client(_)
+        | HttpError::Redirected { .. }
+        | HttpError::Unencrypted { .. }
+        | HttpError::Moved { .. }
+        | HttpError::RedirectLoop { .. } => Closure::Settings,
+        HttpError::Unreachable { .. } | HttpError::Tls { .. } => Closure::Down,
+        HttpError::Broken { .. } | HttpError::Timeout { .. } | HttpError::TooLarge { .. } => {
+            return Outcome::retry(error.without_paths().to_string());
+        }
+    };
+    Outcome::Down { response: error.without_paths().to_string(), closure }
+}
+
 /// What the answer of the receiver means.
-fn outcome(received: &Received<Vec<u8>>) -> Outcome {
+fn outcome(received: &Received<Vec<u8>>, redaction: &Redaction) -> Outcome {
     let HttpResponse { status, retry_after, .. } = &received.response;
-    let said = String::from_utf8_lossy(received.read.as_deref().unwrap_or_default()).into_owned();
+    let said = redaction.applied(&String::from_utf8_lossy(received.read.as_deref().unwrap_or_default()));
     let response = if said.trim().is_empty() { format!("HTTP {status}") } else { format!("HTTP {status}: {said}") };
     match status {
         200..=299 => Outcome::Delivered,

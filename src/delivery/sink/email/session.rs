@@ -21,7 +21,7 @@ use super::message::Mail;
 use super::settings::SmtpSecurity;
 use super::stream::{MailEnd, SmtpStream};
 use super::trust::Trust;
-use crate::delivery::gate::FileStamps;
+use crate::delivery::gate::{FileStamps, file_stamps};
 use crate::http::ClientError;
 
 /// A mail server and how to log in.
@@ -139,7 +139,7 @@ impl MailServer {
 
     /// What changes when one of these files does.
     pub fn files(&self) -> FileStamps {
-        [self.login.as_ref().and_then(MailLogin::stamp), self.trust.stamp()]
+        file_stamps([self.login.as_ref().and_then(MailLogin::stamp), self.trust.stamp()])
     }
 
     async fn open(&self, mail_end: MailEnd) -> Result<AsyncSmtpConnection, SmtpError> {

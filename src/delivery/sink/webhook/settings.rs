@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use reqwest::Url;
 
+use super::headers::{self, HeaderSetting};
 use crate::delivery::render::JsonFormat;
 use crate::http::is_public;
 use crate::tables::secret::{self, Keys};
@@ -31,6 +32,8 @@ pub struct WebhookSettings {
     pub secret: Option<SecretRef>,
     /// How requests log in.
     pub credentials: Credentials,
+    /// Further headers of requests.
+    pub headers: Vec<HeaderSetting>,
     /// PEM file of a further certificate authority to trust.
     pub ca_file: Option<PathBuf>,
     /// Requests that are sent at the same time.
@@ -53,6 +56,7 @@ pub fn read(section: &Section<'_>) -> Option<WebhookSettings> {
     let secret = secret::read(section, &SECRET);
     let ca_file = section.read("ca_file", value::string).map(|written| section.path(&written));
     let credentials = login(section);
+    let headers = headers::read(section, credentials != Credentials::None);
     let url = section.required("url", |written| address::caldav(written, allow_plaintext))?;
     let url = Url::parse(&url).ok()?;
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
@@ -61,7 +65,17 @@ pub fn read(section: &Section<'_>) -> Option<WebhookSettings> {
         return None;
     }
     let max_concurrent = usize::try_from(most).unwrap_or(1);
-    Some(WebhookSettings { url, secret, credentials, ca_file, max_concurrent, allow_private, cloud_events, format })
+    Some(WebhookSettings {
+        url,
+        secret,
+        credentials,
+        headers,
+        ca_file,
+        max_concurrent,
+        allow_private,
+        cloud_events,
+        format,
+    })
 }
 
 /// The login: by name and password (Basic), or by token.

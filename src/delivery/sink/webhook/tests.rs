@@ -51,6 +51,7 @@ impl Receiver {
             url: format!("http://localhost:{}{path}", self.port).parse().unwrap(),
             secret: Some(SecretRef::inline("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\nold")),
             credentials: Credentials::None,
+            headers: vec![],
             ca_file: None,
             max_concurrent: 4,
             allow_private: true,

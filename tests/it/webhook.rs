@@ -1,0 +1,153 @@
+//! The sink `webhook` through the program: what receivers get by TLS, and what their answers lead to.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::proxied::{CERTIFICATE, TlsProxy, address};
+use crate::rehearsal::Stage;
+use crate::scripted::{Asked, Reply, Scripted};
+use crate::venv::Venv;
+
+/// Writes a file that its owner alone may read.
+fn secret(folder: &Path, name: &str, text: &str) {
+    fs::write(folder.join(name), text).unwrap();
+    fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+/// Adds a sink `hook` to the configuration.
+fn hook(stage: &Stage, keys: &str) {
+    stage.configure("");
+    let file = stage.path().join("reveille.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(file, format!("{text}[[sink]]\nkind = 'webhook'\nname = 'hook'\nallow_private = true\n{keys}")).unwrap();
+}
+
+/// What `test-sink hook` says, and whether the alarm was accepted.
+fn test_sink(stage: &Stage) -> (bool, String) {
+    let output = stage.reveille(&["test-sink", "hook"]);
+    (output.status.success(), String::from_utf8(output.stderr).unwrap())
+}
+
+/// The reference library of receivers, which refuses what is not signed as it should be, or not now.
+const VERIFY: &str = "import sys, json\nfrom standardwebhooks.webhooks import Webhook, WebhookVerificationError\n\
+    request = json.load(open(sys.argv[1]))\nhook = Webhook(sys.argv[2])\n\
+    hook.verify(request['body'], request['headers'])\n\
+    try:\n    hook.verify(request['body'] + ' ', request['headers'])\n    sys.exit('a changed body passes')\n\
+    except WebhookVerificationError:\n    pass\n";
+
+#[test]
+fn a_test_alarm_goes_out_by_tls_with_login_headers_and_signatures_that_the_reference_library_accepts() {
+    let Some(venv) = Venv::or_skip() else { return };
+    let server = Scripted::start(|_| Reply::status(204));
+    let proxy = TlsProxy::start(address(&server));
+    let stage = Stage::new();
+    fs::write(stage.path().join("ca.pem"), CERTIFICATE).unwrap();
+    let (old, new) = ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD");
+    secret(stage.path(), "hook.secret", &format!("{old}\n{new}\n"));
+    secret(stage.path(), "hook.token", "token-of-mine\n");
+    secret(stage.path(), "api.key", "key-of-mine\n");
+    let keys = format!(
+        "url = '{}'\nsecret_file = 'hook.secret'\ntoken_file = 'hook.token'\nca_file = 'ca.pem'\ncloudevents = true\n\
+         headers = {{ X-Tenant = 'mary & co', X-Api-Key = {{ file = 'api.key' }} }}\n",
+        proxy.url("/in/")
+    );
+    hook(&stage, &keys);
+    assert_eq!(test_sink(&stage), (true, "the sink 'hook' accepted the alarm\n".to_owned()));
+    let asked: Asked = server.asked().remove(0);
+    let header = |name: &str| asked.header(name).unwrap_or_default();
+    assert_eq!(asked.line(), "POST /in/");
+    assert_eq!(
+        ["authorization", "x-tenant", "x-api-key", "content-type", "ce-type"].map(header),
+        ["Bearer token-of-mine", "mary & co", "key-of-mine", "application/json", "reveille.CalendarAlarm"]
+    );
+    let body: Value = serde_json::from_str(&asked.body).unwrap();
+    assert_eq!(body["notificationId"], header("webhook-id"));
+    let headers: serde_json::Map<String, Value> =
+        asked.headers.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
+    let request = serde_json::json!({ "headers": headers, "body": asked.body });
+    fs::write(stage.path().join("request.json"), request.to_string()).unwrap();
+    let file = stage.path().join("request.json");
+    for secret in [old, new] {
+        venv.script(VERIFY, &[file.to_str().unwrap(), secret]);
+    }
+
+    // Another authority, and a secret that others may read.
+    hook(&stage, &keys.replace("ca_file = 'ca.pem'\n", ""));
+    let (is_accepted, said) = test_sink(&stage);
+    assert!(!is_accepted && said.contains("there is no secure connection to https://127.0.0.1"), "{said}");
+    fs::set_permissions(stage.path().join("api.key"), fs::Permissions::from_mode(0o644)).unwrap();
+    hook(&stage, &keys);
+    let (is_accepted, said) = test_sink(&stage);
+    assert!(!is_accepted && said.contains("headers names") && said.contains("chmod 600"), "{said}");
+    assert!(server.asked().is_empty());
+}
+
+#[test]
+fn what_a_receiver_repeats_of_the_path_and_the_secrets_is_not_shown() {
+    let server = Scripted::start(|asked| {
+        Reply::status(403).body(format!("{} may not POST {}", asked.header("x-api-key").unwrap(), asked.path))
+    });
+    let stage = Stage::new();
+    secret(stage.path(), "api.key", "key-of-mine");
+    hook(
+        &stage,
+        &format!("url = '{}in/path-of-mine?of=mine'\nheaders = {{ X-Api-Key = {{ file = 'api.key' }} }}\n", server.url),
+    );
+    let (is_accepted, said) = test_sink(&stage);
+    assert_eq!(
+        (is_accepted, said.as_str()),
+        (false, "error: the sink 'hook' did not accept the alarm: HTTP 403: … may not POST …?…\n")
+    );
+}
+
+/// The deliveries to the hook, as 'state attempts response'.
+fn deliveries(stage: &Stage) -> Vec<String> {
+    let all = stage.listing(&["deliveries"]);
+    let ours = all.iter().filter(|delivery| delivery["sink"] == "hook");
+    ours.map(|one| {
+        format!("{} {} {}", one["state"].as_str().unwrap(), one["attempts"], one["answer"].as_str().unwrap_or_default())
+    })
+    .collect()
+}
+
+#[test]
+fn retry_after_is_kept_to_the_second_and_the_alarm_comes_with_the_same_id() {
+    let mut answers = vec![
+        Reply::status(204),
+        Reply::status(307).header("Location", "/moved/here"),
+        Reply::status(429).header("Retry-After", "90").body("busy"),
+    ];
+    let server = Scripted::start(move |_| answers.pop().unwrap_or(Reply::status(500)));
+    let stage = Stage::new();
+    hook(&stage, &format!("url = '{}in'\n", server.url));
+    stage.put("tea.ics", "20260310T120000Z", "Tea", "2026-03-01T00:00:00Z");
+    let pass = stage.reveille(&["run", "--once", "--at", "2026-03-10T12:00:00Z"]);
+    assert_eq!(pass.status.code(), Some(1), "an alarm is pending");
+    let first = server.asked();
+    assert_eq!(deliveries(&stage), ["pending 1 HTTP 429: busy"]);
+    stage.reveille(&["run", "--once", "--at", "2026-03-10T12:01:29Z"]);
+    assert!(server.asked().is_empty(), "it wants to be left alone");
+    stage.pass("2026-03-10T12:01:31Z");
+    let then = server.asked();
+    let lines: Vec<String> = then.iter().map(Asked::line).collect();
+    assert_eq!(lines, ["POST /in", "POST /moved/here"], "a redirection on the same server is followed, with the body");
+    let id = |asked: &Asked| (asked.header("webhook-id").unwrap().to_owned(), asked.body.clone());
+    assert!(first.len() == 1 && then.iter().all(|asked| id(asked) == id(&first[0])));
+    assert_eq!(deliveries(&stage), ["delivered 2 "]);
+}
+
+#[test]
+fn a_redirection_to_another_server_is_not_followed() {
+    let other = Scripted::start(|_| Reply::status(204));
+    let location = format!("{}in?key=sesame", other.url);
+    let server = Scripted::start(move |_| Reply::status(308).header("Location", &location));
+    let stage = Stage::new();
+    hook(&stage, &format!("url = '{}in/path-of-mine'\n", server.url));
+    let (is_accepted, said) = test_sink(&stage);
+    assert!(!is_accepted && said.contains("another server"), "{said}");
+    assert!(!said.contains("path-of-mine") && !said.contains("sesame"), "{said}");
+    assert_eq!(other.lines(), [""; 0]);
+}
