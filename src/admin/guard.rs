@@ -11,7 +11,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use sha2::{Digest as _, Sha256};
@@ -51,10 +51,12 @@ impl AdminGuard {
         Arc::new(AdminGuard { token, printed: Mutex::default(), fault: Mutex::default() })
     }
 
-    /// Why a request with `headers` is refused, if it is.
-    async fn refusal(&self, headers: &HeaderMap) -> Option<Response> {
+    /// Why a request for `uri` with `headers` is refused, if it is.
+    async fn refusal(&self, uri: &Uri, headers: &HeaderMap) -> Option<Response> {
         let Some(source) = &self.token else {
-            let is_foreign = !is_of_this_machine(headers) || is_of_a_page(headers);
+            // Where the target names a host, that counts, and not the header (RFC 9112, 3.2.2).
+            let is_named = uri.host().is_none_or(is_name_of_this_machine);
+            let is_foreign = !is_named || !is_of_this_machine(headers) || is_of_a_page(headers);
             return is_foreign.then(|| refused(StatusCode::FORBIDDEN, "this is for programs of this machine"));
         };
         let Some(given) = given_token(headers) else { return Some(unauthorized()) };
@@ -103,7 +105,7 @@ pub fn guarded(routes: Router, admin_guard: Arc<AdminGuard>) -> Router {
 
 /// Lets a request pass that is allowed, without its body.
 async fn guard(State(guard): State<Arc<AdminGuard>>, request: Request, next: Next) -> Response {
-    if let Some(refusal) = guard.refusal(request.headers()).await {
+    if let Some(refusal) = guard.refusal(request.uri(), request.headers()).await {
         return refusal;
     }
     let (head, body) = request.into_parts();
@@ -146,8 +148,15 @@ fn is_equal(one: &[u8], other: &[u8]) -> bool {
 
 /// Whether the request names this machine as the one that it is for.
 fn is_of_this_machine(headers: &HeaderMap) -> bool {
-    let Some(host) = headers.get(header::HOST) else { return true };
-    let Ok(host) = host.to_str() else { return false };
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let Some(host) = hosts.next() else { return true };
+    // Which of two counts is not for us to say (RFC 9112, 3.2).
+    let (Ok(host), None) = (host.to_str(), hosts.next()) else { return false };
+    is_name_of_this_machine(host)
+}
+
+/// Whether `host`, which may have a port, is this machine by its loopback name or address.
+fn is_name_of_this_machine(host: &str) -> bool {
     let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, _)) => address,
         None => host.rsplit_once(':').map_or(host, |(name, _)| name),

@@ -1,6 +1,7 @@
 //! Accounts that have a file each in a folder. They come and go while the daemon runs, and what is wrong with one of
 //! them is a fault of that one alone.
 
+use std::collections::HashSet;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -31,6 +32,7 @@ pub(super) struct Accounts {
 /// When the folder cannot be listed.
 pub(super) fn read(folder: &Path, taken: &[SourceConfig], context: &SourceContext<'_>) -> io::Result<Accounts> {
     let mut accounts = Accounts::default();
+    let taken: HashSet<&str> = taken.iter().map(|source| source.name.as_str()).collect();
     for file in account_files(folder)? {
         let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let problem = |sentence: String| AccountProblem {
@@ -38,7 +40,7 @@ pub(super) fn read(folder: &Path, taken: &[SourceConfig], context: &SourceContex
             problem: Problem { file: Some(file.clone()), line: None, key: None, sentence },
             is_pending: false,
         };
-        if taken.iter().any(|source| source.name == name) {
+        if taken.contains(name.as_str()) {
             accounts
                 .problems
                 .push(problem(format!("a source of the configuration is called '{name}' too: rename one")));

@@ -1,9 +1,11 @@
 //! What reading a value of the configuration may need besides the value: its folder, the environment, time zones.
 
 use std::cell::OnceCell;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
 use toml::de::DeValue;
 
 use super::server_users::ServerUsers;
@@ -85,10 +87,56 @@ impl<'a> ReadContext<'a> {
     }
 }
 
-/// The text of a file of the configuration.
+/// The text of a file of the configuration, or of a pipe that the command line names.
+///
+/// # Errors
+/// Those of the system, or a sentence without its subject: it is too large, or not UTF-8.
+pub(super) fn read_any(path: &Path) -> io::Result<String> {
+    text_of(File::open(path)?)
+}
+
+/// The text of a file that the configuration names. A pipe is not waited for.
+///
+/// # Errors
+/// As for [`read_any`], and if it is not a regular file.
 pub(super) fn read_file(path: &Path) -> io::Result<String> {
-    if std::fs::metadata(path)?.len() > MAX_FILE {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    text_of(file)
+}
+
+fn text_of(file: File) -> io::Result<String> {
+    let mut octets = Vec::new();
+    file.take(MAX_FILE + 1).read_to_end(&mut octets)?;
+    if octets.len() as u64 > MAX_FILE {
         return Err(io::Error::other(format!("it has more than the {MAX_FILE} octets that a configuration may have")));
     }
-    std::fs::read_to_string(path)
+    String::from_utf8(octets).map_err(|error| {
+        let before = error.as_bytes().iter().take(error.utf8_error().valid_up_to());
+        let line = before.filter(|octet| **octet == b'\n').count() + 1;
+        io::Error::other(format!("line {line} is not UTF-8"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_files_of_text_are_read_and_nothing_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        rustix::fs::mknodat(rustix::fs::CWD, path("pipe"), rustix::fs::FileType::Fifo, Mode::RUSR, 0).unwrap();
+        std::fs::write(path("binary"), b"mary\nbob\n\xff\n").unwrap();
+        std::fs::write(path("large"), vec![b' '; 2_000_000]).unwrap();
+        let error = |name: &str| read_file(&path(name)).unwrap_err().to_string();
+        assert_eq!(error("pipe"), "it is not a regular file");
+        assert_eq!(error("."), "it is not a regular file");
+        assert_eq!(error("binary"), "line 3 is not UTF-8");
+        assert!(error("large").starts_with("it has more than the"), "{}", error("large"));
+        assert_eq!(read_any(Path::new("/dev/zero")).unwrap_err().to_string(), error("large"));
+    }
 }

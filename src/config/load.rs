@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 use super::accounts;
 use super::admin;
 use super::alarms;
-use super::context::{ReadContext, read_file};
+use super::context::{ReadContext, read_any};
 use super::server_users::ServerUsers;
 use super::settings::{
     AccountOrigins, AccountProblem, AdminConfig, Config, Defaults, LimitsConfig, Log, LogFormat, LogLevel,
@@ -112,7 +112,7 @@ fn spoken(sentence: String) -> Problem {
 fn find(file: Option<&Path>, environment: &dyn Fn(&str) -> Option<String>) -> Result<Option<ConfigFile>, ConfigError> {
     let set = |name: &str| environment(name).filter(|value| !value.is_empty());
     if let Some(named) = file.map(Path::to_owned).or_else(|| set("REVEILLE_CONFIG").map(PathBuf::from)) {
-        return match read_file(&named) {
+        return match read_any(&named) {
             Ok(text) => Ok(Some(ConfigFile { path: named, text })),
             Err(why) => Err(unreadable(named, &why)),
         };
@@ -124,7 +124,7 @@ fn find(file: Option<&Path>, environment: &dyn Fn(&str) -> Option<String>) -> Re
         Some(PathBuf::from("/etc/reveille/reveille.toml")),
     ];
     for place in places.into_iter().flatten() {
-        match read_file(&place) {
+        match read_any(&place) {
             Ok(text) => return Ok(Some(ConfigFile { path: place, text })),
             Err(why) if matches!(why.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
             Err(why) => return Err(unreadable(place, &why)),
@@ -134,10 +134,7 @@ fn find(file: Option<&Path>, environment: &dyn Fn(&str) -> Option<String>) -> Re
 }
 
 fn unreadable(file: PathBuf, why: &io::Error) -> ConfigError {
-    let why = match why.kind() {
-        io::ErrorKind::InvalidData => "it is not UTF-8 text".to_owned(),
-        _ => access::with_hint(why, &file, Need::Read, false),
-    };
+    let why = access::with_hint(why, &file, Need::Read, false);
     let sentence = format!("the configuration cannot be read: {why}");
     ConfigError::new(vec![Problem { file: Some(file), line: None, key: None, sentence }])
 }

@@ -56,7 +56,10 @@ impl UserList {
         for user in users {
             let is_path = user.contains('/') || user.chars().all(|c| c == '.') || user.chars().any(char::is_control);
             if is_path {
-                list.faults.push(format!("'{}' cannot be a user here: it stands in paths", user.escape_debug()));
+                list.faults.push(format!(
+                    "'{}' cannot be a user here: a name has no / and no control character, and is not dots alone",
+                    user.escape_debug()
+                ));
             } else if taken.insert(user.clone()) {
                 list.users.push(user);
             }
@@ -87,7 +90,9 @@ fn printed(child: &mut Child, program: &str) -> Result<String, String> {
         std::thread::sleep(CHECK_EVERY);
     }
     if !reading.is_finished() {
-        return Err(format!("has ended, and something that it has started has not: {program}"));
+        return Err(format!(
+            "has ended, but a program that it started keeps its output open: {program} (redirect the output of that)"
+        ));
     }
     match reading.join() {
         Ok(Ok(text)) if text.len() as u64 > MAX_FILE => Err(format!("prints more than {MAX_FILE} octets: {program}")),
@@ -109,7 +114,7 @@ mod tests {
         assert!(list("echo mary; exit 3").unwrap_err().contains("exit status: 3"));
         assert!(list("printf '\\377'").unwrap_err().contains("cannot be read"));
         assert!(list("head -c 2000000 /dev/zero").unwrap_err().contains("octets"));
-        assert!(list("echo mary; sleep 100 &").unwrap_err().contains("has not"));
+        assert!(list("echo mary; sleep 100 &").unwrap_err().contains("keeps its output open"));
         let gone = UserList::of_command(&["/nowhere/users".to_owned()]).unwrap_err();
         assert!(gone.contains("/nowhere/users") && gone.contains("No such file"), "{gone}");
     }

@@ -195,11 +195,14 @@ fn without_a_token_programs_of_this_machine_may_send_hints_and_pages_may_not() {
         ("Host: localhost\nOrigin: https://evil.example".to_owned(), 403),
         ("Host: localhost\nOrigin: null".to_owned(), 403),
         (format!("Host: rebound.example:{port}"), 403),
+        ("Host: localhost\nHost: rebound.example".to_owned(), 403),
         (format!("Host: 127.0.0.1.rebound.example:{port}"), 403),
     ] {
         let (told, answer) = asked(port, &format!("POST /sync/home HTTP/1.1\n{headers}"), b"");
         assert_eq!(told, status, "{headers}: {answer}");
     }
+    let absolute = "POST http://rebound.example/sync/home HTTP/1.1\nHost: localhost";
+    assert_eq!(asked(port, absolute, b"").0, 403);
     assert!(daemon.stop(SOON).success());
 }
 

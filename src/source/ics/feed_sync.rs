@@ -122,7 +122,7 @@ impl IcsSource {
         let kind = response.content_type.split(';').next().unwrap_or_default().trim().to_owned();
         let answer = match (response.body.is_empty(), kind.is_empty()) {
             (true, _) => "nothing".to_owned(),
-            (_, true) => "a text of no type".to_owned(),
+            (_, true) => "a body without a Content-Type".to_owned(),
             _ => kind,
         };
         let body = response.body;
