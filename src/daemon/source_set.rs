@@ -1,12 +1,12 @@
 //! The sources that are synced, each in a task of its own: accounts come and go while the others go on.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::sync::oneshot;
+use tokio::sync::oneshot::{self, error::TryRecvError};
 use tokio::task::{Id, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
@@ -36,7 +36,7 @@ struct RunningSource {
     task: Id,
     /// Ends the task: dropped, because the daemon stops; used, because the source is over.
     stop: oneshot::Sender<()>,
-    /// Resolves when the task has ended.
+    /// Resolves when the task has sent its last request.
     ended: oneshot::Receiver<()>,
 }
 
@@ -47,8 +47,10 @@ pub struct SourceSet {
     hints: HintRegistry,
     running: BTreeMap<String, RunningSource>,
     tasks: JoinSet<()>,
-    /// Tasks that were stopped and have not ended.
-    stopped: HashSet<Id>,
+    /// Tasks that were stopped and have not ended, and the sources that they are of.
+    stopped: HashMap<Id, String>,
+    /// By source, its last task that was stopped: another one of the same source begins when it has ended.
+    ending: HashMap<String, oneshot::Receiver<()>>,
     /// Held while users are listed for the first time since the start.
     first_syncs: Option<FirstSyncs>,
     /// When the calendars of sources that are not running are forgotten: a list may be empty for a moment.
@@ -92,7 +94,8 @@ impl SourceSet {
             hints,
             running: BTreeMap::new(),
             tasks: JoinSet::new(),
-            stopped: HashSet::new(),
+            stopped: HashMap::new(),
+            ending: HashMap::new(),
             first_syncs: None,
             forget_at: None,
         }
@@ -124,7 +127,7 @@ impl SourceSet {
                 () = &mut stop => break Ok(()),
                 Some(ended) = self.tasks.join_next_with_id() => {
                     let id = ended.as_ref().map_or_else(tokio::task::JoinError::id, |(id, ())| *id);
-                    let is_stopped = self.stopped.remove(&id);
+                    let is_stopped = self.note_end(id);
                     if let Err(error) = ended {
                         break Err(error).context("a source exited unexpectedly");
                     }
@@ -132,7 +135,7 @@ impl SourceSet {
                         break Err(anyhow::anyhow!("a source exited unexpectedly"));
                     }
                 }
-                config = accounts.changed() => self.follow(&config).await,
+                config = accounts.changed() => self.follow(&config),
                 () = sleep_until(self.forget_at.unwrap_or_else(Instant::now)), if self.forget_at.is_some() => {
                     self.forget(&accounts.config).await;
                 }
@@ -161,13 +164,19 @@ impl SourceSet {
         let mut runner = runner.receiving_pushes(self.parts.push.as_ref());
         let ingest = self.parts.ingest.clone();
         let (ending, ended) = oneshot::channel::<()>();
+        let before = self.ending.remove(&settings.name);
         let task = async move {
+            // Dropped when this task ends.
+            let _ending = ending;
+            if let Some(before) = before {
+                // What the task before asks of the server last could undo what this one asks for first. An error means
+                // that the sender was dropped: that task has ended.
+                let _: Result<(), _> = before.await;
+            }
             let mut is_over = false;
             // An error means that the sender was dropped: the daemon stops.
             let stopping = async { is_over = stopped.await.is_ok() };
             runner.run(ingest, stopping, first).await;
-            // It is still now. Whoever waits for that does not wait for its server too.
-            drop(ending);
             if is_over {
                 runner.end().await;
             }
@@ -176,35 +185,45 @@ impl SourceSet {
         self.running.insert(settings.name.clone(), RunningSource { settings: settings.clone(), task, stop, ended });
     }
 
-    /// Stops the source `name`, and waits until it is still.
-    async fn stop(&mut self, name: &str) {
+    /// Stops the source `name`. Nothing waits for that but the next task of the same source.
+    fn stop(&mut self, name: &str) {
         let Some(RunningSource { stop, task, ended, .. }) = self.running.remove(name) else { return };
         self.hints.unregister(name);
         self.parts.writable.stopped(name);
-        self.stopped.insert(task);
+        self.stopped.insert(task, name.to_owned());
+        self.ending.insert(name.to_owned(), ended);
         // An error means that the task has ended already.
         let _: Result<(), ()> = stop.send(());
-        // An error means that the sender was dropped, which says the same.
-        let _: Result<(), _> = ended.await;
+    }
+
+    /// Notes that a task has ended. Returns whether it was stopped.
+    fn note_end(&mut self, task: Id) -> bool {
+        let Some(name) = self.stopped.remove(&task) else { return false };
+        // Unless another task of the source was started and stopped meanwhile.
+        let is_latest = self.ending.get_mut(&name).is_some_and(|ended| ended.try_recv() != Err(TryRecvError::Empty));
+        if is_latest {
+            self.ending.remove(&name);
+        }
+        true
     }
 
     /// Starts, restarts and stops accounts so that they are those of `config`. One whose file is faulty stays as it
     /// was.
-    async fn follow(&mut self, config: &Config) {
+    fn follow(&mut self, config: &Config) {
         let mut changes = AccountChanges::default();
+        let configured: HashSet<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
         let wanted: BTreeMap<&str, &SourceConfig> = accounts(config).map(|one| (one.name.as_str(), one)).collect();
         let is_over = |running: &RunningSource| {
             let name = running.settings.name.as_str();
             // It may be in the configuration itself now.
-            let is_there = config.sources.iter().any(|source| source.name == name);
             running.settings.origin.is_some()
-                && !is_there
+                && !configured.contains(name)
                 && !config.account_problems.iter().any(|one| one.concerns(name))
         };
         let over: Vec<String> =
             self.running.iter().filter(|(_, one)| is_over(one)).map(|(name, _)| name.clone()).collect();
         for name in &over {
-            self.stop(name).await;
+            self.stop(name);
             changes.removed += 1;
         }
         for settings in wanted.into_values() {
@@ -215,7 +234,7 @@ impl SourceSet {
             }
             match self.parts.runner(settings, config) {
                 Ok(runner) => {
-                    self.stop(&settings.name).await;
+                    self.stop(&settings.name);
                     let first_sync = self.first_syncs.clone();
                     self.start(settings, runner, move || drop(first_sync));
                 }
@@ -352,7 +371,14 @@ impl FollowedAccounts {
 
 /// What is wrong with accounts of `config` and was not before.
 fn new_problems<'c>(before: &Config, config: &'c Config) -> Vec<&'c crate::config::Problem> {
-    let is_new = |problem: &&crate::config::AccountProblem| !before.account_problems.contains(problem);
+    // Of one account there are few.
+    let mut known: HashMap<&str, Vec<&AccountProblem>> = HashMap::new();
+    for problem in &before.account_problems {
+        known.entry(&problem.account).or_default().push(problem);
+    }
+    let is_new = |problem: &&AccountProblem| {
+        known.get(problem.account.as_str()).is_none_or(|problems| !problems.contains(problem))
+    };
     config.account_problems.iter().filter(is_new).map(|problem| &problem.problem).collect()
 }
 

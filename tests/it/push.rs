@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use reveille::clock::Clock;
@@ -17,7 +18,7 @@ use crate::daemon::Daemon;
 use crate::http::Http;
 use crate::process::Lines;
 use crate::rehearsal::event;
-use crate::scripted::{Reply, Scripted};
+use crate::scripted::{Asked, Reply, Scripted};
 use crate::servers::{Xandikos, certificates, free_port};
 use crate::venv::Venv;
 use crate::watch::{Watch, settings};
@@ -26,6 +27,9 @@ use crate::watch::{Watch, settings};
 const SOON: Duration = Duration::from_secs(60);
 /// Hints lead to one sync a second, so that a change that follows another one at once waits for that.
 const CALM: Duration = Duration::from_millis(2_500);
+
+/// How long a server takes to end a subscription.
+const SLOW: Duration = Duration::from_millis(300);
 
 /// A daemon that polls `url` once an hour, and receives pushes by TLS with the certificate in `folder`.
 fn start(folder: &Path, url: &str) -> Daemon {
@@ -68,26 +72,29 @@ fn xandikos_pushes_and_a_change_is_armed_at_once() {
     assert!(daemon.stop(SOON).success());
 }
 
-/// What a server answers that offers pushes of its calendar /cal/work/ and answers `registered` to a registration.
+/// A server that offers pushes of its calendar /cal/work/ and answers `registered` to a registration.
 fn pushing(registered: impl Fn() -> Reply + Send + 'static) -> Scripted {
-    Scripted::start(move |asked| {
-        let props = |inside: &str| {
-            Reply::multistatus(&format!(
-                "<D:response><D:href>/cal/work/</D:href><D:propstat><D:prop>{inside}</D:prop><D:status>HTTP/1.1 200 \
-                 OK</D:status></D:propstat></D:response>"
-            ))
-        };
-        let calendar = "<D:resourcetype><D:collection/><C:calendar xmlns:C=\"urn:ietf:params:xml:ns:caldav\"/>\
-            </D:resourcetype><S:getctag xmlns:S=\"http://calendarserver.org/ns/\">1</S:getctag>";
-        match asked.method.as_str() {
-            "POST" => registered(),
-            "PROPFIND" if asked.body.contains("webdav-push") => {
-                props("<P:transports xmlns:P=\"https://bitfire.at/webdav-push\"><P:web-push/></P:transports>")
-            }
-            "PROPFIND" => props(calendar),
-            _ => Reply::multistatus(""),
+    Scripted::start(move |asked| pushing_answer(asked, &registered))
+}
+
+/// What such a server answers to `asked`.
+fn pushing_answer(asked: &Asked, registered: impl Fn() -> Reply) -> Reply {
+    let props = |inside: &str| {
+        Reply::multistatus(&format!(
+            "<D:response><D:href>/cal/work/</D:href><D:propstat><D:prop>{inside}</D:prop><D:status>HTTP/1.1 200 \
+             OK</D:status></D:propstat></D:response>"
+        ))
+    };
+    let calendar = "<D:resourcetype><D:collection/><C:calendar xmlns:C=\"urn:ietf:params:xml:ns:caldav\"/>\
+        </D:resourcetype><S:getctag xmlns:S=\"http://calendarserver.org/ns/\">1</S:getctag>";
+    match asked.method.as_str() {
+        "POST" => registered(),
+        "PROPFIND" if asked.body.contains("webdav-push") => {
+            props("<P:transports xmlns:P=\"https://bitfire.at/webdav-push\"><P:web-push/></P:transports>")
         }
-    })
+        "PROPFIND" => props(calendar),
+        _ => Reply::multistatus(""),
+    }
 }
 
 /// A subscription is renewed when half of its time is over, keeps its address, to which a push without a signature may
@@ -146,6 +153,78 @@ fn a_subscription_that_is_said_to_be_at_a_calendar_is_not_deleted() {
         watch.runtime.block_on(watch.source.end_subscriptions());
         assert_eq!(server.lines(), [""; 0], "{location}");
     }
+}
+
+/// Nor is one to which the server redirects the end of a subscription.
+#[test]
+fn the_end_of_a_subscription_follows_no_redirection() {
+    for status in [301, 302, 307, 308] {
+        let server = Scripted::start(move |asked| match asked.method.as_str() {
+            "DELETE" => Reply::status(status).header("Location", "/cal/work/"),
+            _ => pushing_answer(asked, || Reply::status(201).header("Location", "/push/1")),
+        });
+        let (source, settings) = settings(&format!("{}cal/work/", server.url), None);
+        let mut watch = Watch::at(&source, &settings, Clock::System);
+        let hints = HintRegistry::default().register("home", None);
+        watch.source.receive_pushes(PushReceiver::new("https://reveille.example.org/".parse().unwrap()), hints);
+        watch.runtime.block_on(watch.source.sync(&watch.kept)).unwrap();
+        server.asked();
+        watch.runtime.block_on(watch.source.end_subscriptions());
+        assert_eq!(server.lines(), ["DELETE /push/1"], "{status}");
+    }
+}
+
+/// The subscription of an account that is changed is ended before another one is made, and other accounts do not wait
+/// for that; that of an account that is removed is ended.
+#[test]
+fn the_subscription_of_an_account_is_ended_when_it_changes_or_goes() {
+    let Some(venv) = Venv::or_skip() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    certificates(venv, path);
+    let (others_synced, gate) = mpsc::channel::<()>();
+    let (requests, requested) = mpsc::channel();
+    let server = Scripted::start(move |asked| {
+        requests.send((Instant::now(), asked.method.clone())).unwrap();
+        if asked.method != "DELETE" {
+            return pushing_answer(asked, || Reply::status(201).header("Location", "/push/1"));
+        }
+        gate.recv_timeout(Duration::from_secs(4)).expect("the other account does not wait");
+        Reply::status(204).slow(SLOW, 1)
+    });
+    fs::set_permissions(path.join("server.key"), fs::Permissions::from_mode(0o600)).unwrap();
+    fs::create_dir(path.join("accounts")).unwrap();
+    fs::create_dir(path.join("folder")).unwrap();
+    let account = |interval: &str| {
+        let text =
+            format!("kind = 'caldav'\nurl = '{}cal/work/'\nuser = 'alice'\npoll_interval = '{interval}'\n", server.url);
+        fs::write(path.join("accounts/one.toml"), text).unwrap();
+    };
+    account("1h");
+    let port = free_port();
+    let text = format!(
+        "accounts_dir = 'accounts'\n[ledger]\nurl = 'sqlite:ledger.db'\n[[sink]]\nkind = 'stdout'\n[admin]\n\
+         listen = '127.0.0.1:{port}'\ncertificate = 'server.pem'\nkey = 'server.key'\n\
+         push_url = 'https://localhost:{port}/'\n"
+    );
+    fs::write(path.join("reveille.toml"), text).unwrap();
+    let mut daemon = Daemon::start(path, &["run", "-v", "--config", "reveille.toml"]);
+    logged(&daemon.log, "subscribed to pushes of the server");
+    requested.try_iter().for_each(drop);
+    fs::write(path.join("accounts/two.toml"), "kind = 'directory'\nuser = 'bob'\npath = '../folder'\n").unwrap();
+    account("2h");
+    logged(&daemon.log, "source.name=\"two\" calendars=");
+    others_synced.send(()).unwrap();
+    let next = || requested.recv_timeout(SOON).unwrap();
+    // What it has just subscribed to it may still look for changes of.
+    let deleted = std::iter::repeat_with(next).find(|(_, method)| method == "DELETE").unwrap().0;
+    let (began, _) = next();
+    assert!(began.duration_since(deleted) >= SLOW, "{:?}", began.duration_since(deleted));
+    logged(&daemon.log, "subscribed to pushes of the server");
+    others_synced.send(()).unwrap();
+    fs::remove_file(path.join("accounts/one.toml")).unwrap();
+    assert!(std::iter::repeat_with(next).any(|(_, method)| method == "DELETE"));
+    assert!(daemon.stop(SOON).success());
 }
 
 /// A server that refuses the login at a registration is not asked again at once, and what is accepted later is new.

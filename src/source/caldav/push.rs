@@ -248,12 +248,14 @@ fn holds_any(url: &Url, calendars: &BTreeMap<String, Url>) -> bool {
     calendars.values().any(|calendar| segments(calendar).starts_with(&outer))
 }
 
-/// Ends a subscription, unless one of `calendars` would be deleted. If that fails, the server forgets it with the next
-/// push, which is refused.
+/// Ends a subscription, unless one of `calendars` would be deleted; no redirection is followed. If that fails, the
+/// server forgets it with the next push, which is refused.
 async fn end(dav: &DavClient, subscription: &CalendarSubscription, calendars: &BTreeMap<String, Url>) {
     let registration = subscription.registration.as_ref();
     if let Some(registration) = registration.filter(|registration| !holds_any(registration, calendars)) {
-        let _ = dav.send(HttpRequest::new(DELETE, registration)).await;
+        // Where a redirection leads, there may be a calendar.
+        let request = HttpRequest { may_move: |_, _| false, ..HttpRequest::new(DELETE, registration) };
+        let _ = dav.send(request).await;
     }
 }
 
