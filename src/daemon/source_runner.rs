@@ -30,7 +30,7 @@ const REPORT: SignedDuration = SignedDuration::from_mins(1);
 const HINT_GAP: Duration = Duration::from_secs(1);
 /// After a sync that a hint has led to and that found nothing, another one comes after this: a proxy sends hints while
 /// the server is still making the change.
-const SECOND_LOOK: Duration = Duration::from_secs(2);
+const SYNC_AGAIN_AFTER: Duration = Duration::from_secs(2);
 /// How long the last requests of a source that is over may take.
 const LAST_REQUESTS: Duration = Duration::from_secs(5);
 /// Lines an hour that the log has about faults of one source.
@@ -65,7 +65,7 @@ pub struct SourceRunner {
     /// When the next sync for a hint may begin.
     hint_gap_ends: Instant,
     /// When the source is synced once more for a hint that has led to nothing.
-    second_look: Option<Instant>,
+    sync_again_at: Option<Instant>,
 }
 
 /// What made a source be synced.
@@ -99,7 +99,7 @@ impl SourceRunner {
             metrics: Metrics::default(),
             hints: HintReceiver::default(),
             hint_gap_ends: Instant::now(),
-            second_look: None,
+            sync_again_at: None,
         })
     }
 
@@ -240,15 +240,15 @@ impl SourceRunner {
     async fn is_woken(&self) {
         // What has failed is tried again in its time: that covers hints as well.
         let heeds_hints = self.schedule.failures == 0;
-        let second_look = async {
-            match self.second_look.filter(|_| heeds_hints) {
+        let sync_again_at = async {
+            match self.sync_again_at.filter(|_| heeds_hints) {
                 Some(at) => tokio::time::sleep_until(at).await,
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
             () = self.hints.due(self.hint_gap_ends, heeds_hints) => {}
-            () = second_look => {}
+            () = sync_again_at => {}
         }
     }
 
@@ -257,7 +257,7 @@ impl SourceRunner {
         let at = self.clock.now();
         self.schedule.soon = None;
         let began = Instant::now();
-        let (wake, second_look) = (self.hints.take(), self.second_look.take());
+        let (wake, sync_again_at) = (self.hints.take(), self.sync_again_at.take());
         self.hint_gap_ends = began + HINT_GAP;
         let span = tracing::debug_span!("sync", source.name = self.name);
         let outcome = self.source.sync(ingest).instrument(span).await;
@@ -271,9 +271,9 @@ impl SourceRunner {
             self.schedule.soon = report.again_in;
             self.schedule.asked = report.interval;
             if wake.is_hinted && report.changes == 0 {
-                self.second_look = Some(began + SECOND_LOOK);
+                self.sync_again_at = Some(began + SYNC_AGAIN_AFTER);
             }
-            let reason = match (wake.is_hinted || second_look.is_some(), wake.is_requested) {
+            let reason = match (wake.is_hinted || sync_again_at.is_some(), wake.is_requested) {
                 (true, _) => SyncReason::Hint,
                 (false, true) => SyncReason::Other,
                 (false, false) => SyncReason::Time,

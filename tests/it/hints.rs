@@ -7,12 +7,15 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixDatagram as StdUnixDatagram;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::daemon::Daemon;
 use crate::debian::{CYRUS, PASSWORD};
 use crate::http::Http;
+use crate::quirks::{self, CALENDAR, found, versions};
 use crate::rehearsal::event;
+use crate::scripted::Reply;
 use crate::servers::{Radicale, free_port};
 use crate::venv::Venv;
 
@@ -203,6 +206,51 @@ fn without_a_token_programs_of_this_machine_may_send_hints_and_pages_may_not() {
     }
     let absolute = "POST http://rebound.example/sync/home HTTP/1.1\nHost: localhost";
     assert_eq!(asked(port, absolute, b"").0, 403);
+    assert!(daemon.stop(SOON).success());
+}
+
+/// A proxy sends hints while the server is still making the change.
+#[test]
+fn a_change_that_is_made_just_after_the_sync_for_its_hint_is_found() {
+    let server = quirks::Server::start();
+    let folder = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let text = format!(
+        "[ledger]\nurl = 'sqlite:ledger.db'\n[[source]]\nkind = 'caldav'\nname = 'home'\nurl = '{}'\nuser = 'mary'\n\
+         poll_interval = '1h'\n[[sink]]\nkind = 'stdout'\n[admin]\nlisten = '127.0.0.1:{port}'\n",
+        server.scripted.url
+    );
+    fs::write(folder.path().join("reveille.toml"), text).unwrap();
+    let mut daemon = Daemon::start(folder.path(), &["run", "--config", "reveille.toml"]);
+    let logged = |wanted: &str| {
+        while !daemon.log.text().contains(wanted) {
+            assert!(daemon.log.find(SOON, |_| true).is_some(), "{wanted}\n{}", daemon.log.text());
+        }
+    };
+    logged("source.name=\"home\" calendars=1 changes=0");
+    logged("the admin port is open");
+    let syncs = Arc::<Mutex<Vec<Instant>>>::default();
+    let begun = syncs.clone();
+    server.quirk(move |asked, state| {
+        if asked.line() != quirks::HOME {
+            return None;
+        }
+        begun.lock().unwrap().push(Instant::now());
+        if begun.lock().unwrap().len() > 1 {
+            return None;
+        }
+        let before =
+            Reply::multistatus(&(found("/cal/", "") + &found("/cal/work/", &format!("{CALENDAR}{}", state.props))));
+        state.objects.insert("/cal/work/a.ics".to_owned(), ("\"1\"".to_owned(), quirks::text("a")));
+        state.reports.push_back(quirks::changed("/cal/work/a.ics", "1"));
+        state.props = versions("t2", "c2");
+        Some(before)
+    });
+    assert_eq!(asked(port, "POST /sync/home HTTP/1.1\nHost: localhost", b"").0, 202);
+    logged("source.name=\"home\" calendars=1 changes=1");
+    let syncs = syncs.lock().unwrap().clone();
+    assert_eq!(syncs.len(), 2, "{syncs:?}");
+    assert!(syncs[1].duration_since(syncs[0]) >= Duration::from_millis(1_900), "{syncs:?}");
     assert!(daemon.stop(SOON).success());
 }
 
