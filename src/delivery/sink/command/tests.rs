@@ -9,7 +9,7 @@ use crate::delivery::sink::{Readers, Transport as _};
 use crate::notification::Notification;
 use crate::time::UtcMillis;
 
-const PATIENT: Duration = Duration::from_secs(60);
+const PATIENT: Duration = Duration::from_secs(30);
 
 fn sink(argv: &[&str], timeout: Duration, deadline: &SendDeadline) -> Sink {
     let mut argv = argv.iter().map(|word| (*word).to_owned());
@@ -54,9 +54,17 @@ fn alarm(notification: &Notification) -> ClaimedDelivery {
 async fn is_gone(path: &Path) {
     let id = std::fs::read_to_string(path).unwrap();
     let status = format!("/proc/{}/stat", id.trim());
-    while !std::fs::read_to_string(&status).map_or(true, |stat| stat.contains(") Z ")) {
-        tokio::task::yield_now().await;
-    }
+    soon(async {
+        while !std::fs::read_to_string(&status).map_or(true, |stat| stat.contains(") Z ")) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+/// What `work` comes to, long before a program that sleeps ends by itself.
+async fn soon<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENT, work).await.expect("it ends in time")
 }
 
 #[tokio::test]
@@ -136,7 +144,7 @@ async fn a_program_that_hangs_is_stopped_with_all_that_it_has_started() {
     for script in
         ["sleep 600 & echo $! >$1; echo hangs; wait", "trap '' TERM; sleep 600 & echo $! >$1; echo hangs; wait"]
     {
-        let outcome = run(script, &[name], Duration::from_millis(500)).await;
+        let outcome = soon(run(script, &[name], Duration::from_millis(500))).await;
         let response = "/bin/sh failed (it did not end within 0 s and was stopped): hangs";
         assert_eq!(outcome, Outcome::retry(response), "{script}");
         is_gone(&pid).await;
@@ -161,7 +169,7 @@ async fn a_hundred_run_within_the_limit_and_a_slow_one_delays_none() {
         assert!(outcomes.iter().filter(|outcome| **outcome == Outcome::InFlight).count() <= 8);
         let mut outcomes = outcomes.into_iter();
         waiting.retain(|_| outcomes.next() == Some(Outcome::NotAttempted));
-        for finished in sink.finished().await {
+        for finished in soon(sink.finished()).await {
             assert_eq!(finished.outcome, Outcome::Delivered);
             delivered.insert(finished.firing);
         }
@@ -187,7 +195,7 @@ async fn the_end_of_all_sending_ends_programs_and_starts_none() {
         sleep(Duration::from_millis(5)).await;
     }
     deadline.set(Instant::now());
-    let finished = sink.finished().await;
+    let finished = soon(sink.finished()).await;
     assert!(matches!(&finished[..], [Finished { outcome: Outcome::NotAttempted, .. }]), "{finished:?}");
     is_gone(&pid).await;
     assert_eq!(sink.send(&[alarm(&melbourne())]).await, [Outcome::NotAttempted]);
