@@ -96,6 +96,19 @@ impl Inventory {
             let sentence = format!("no calendars of [users.\"{user_text}\"] were found: is it the userId?");
             SettingsWarning { name: user.clone(), sentence }
         });
-        lacking.chain(unknown).collect()
+        lacking.chain(unknown).chain(self.unmatched_muted(config)).collect()
+    }
+
+    /// Calendars that are muted and not watched.
+    fn unmatched_muted(&self, config: &Config) -> Vec<SettingsWarning> {
+        let mut found = Vec::new();
+        for (user, settings) in config.users.iter().filter(|_| !self.more_calendars) {
+            let is_none = |pattern: &&String| !self.calendars.iter().any(|(name, id)| is_meant(pattern, name, id));
+            found.extend(settings.routing.muted.iter().filter(is_none).map(|pattern| SettingsWarning {
+                name: user.clone(),
+                sentence: format!("muted: '{}' is not a calendar that is watched", pattern.escape_debug()),
+            }));
+        }
+        found
     }
 }

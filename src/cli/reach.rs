@@ -13,7 +13,7 @@ impl Reach {
     pub(super) fn new(config: &Config) -> Reach {
         let ids: HashMap<String, i64> =
             config.sinks.iter().zip(0..).map(|(sink, id)| (sink.name.clone(), id)).collect();
-        Reach(Routing::new(&config.sinks, &ids))
+        Reach(Routing::new(&config.sinks, config.user_routing(), &ids))
     }
 
     /// Why a user whose address is not known misses alarms, a sentence; none if no sink writes to the user.

@@ -85,7 +85,8 @@ impl UpcomingAlarms {
             {
                 let identity = identity(&about, &row.href, instance);
                 let notification = Notification::new(instance, &about, identity, &self.sender, instance.at);
-                let no_sink = self.reach.no_sink(Envelope::of(&notification), &row.calendar.info.emails);
+                let no_sink =
+                    self.reach.no_sink(Envelope::of(&notification, instance.component), &row.calendar.info.emails);
                 instances.push(Upcoming { no_sink, ..upcoming(instance.at, notification, row, &about) });
             }
         }

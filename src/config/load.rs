@@ -23,6 +23,7 @@ use crate::access::{self, Need};
 use crate::delivery::event_settings::EventSettings;
 use crate::delivery::sink::email::known_locale;
 use crate::delivery::sink::{SinkConfig, registry};
+use crate::delivery::user_routing::UserRouting;
 use crate::tables::{ConfigError, Diagnostics, Problem, Section, address, value};
 use crate::zoneinfo::ZoneinfoChoice;
 
@@ -218,6 +219,7 @@ fn read_users(top: &Section<'_>, reader: &ReadContext<'_>) -> Users {
             zone: section.read("zone", |value| reader.zone(value)),
             locale: section.read("locale", locale),
             alarms: alarms::read(&section, false).0,
+            routing: UserRouting::read(&section),
         };
         section.finish();
         users.insert(name, user);

@@ -1,6 +1,6 @@
 //! What the settings are, once they are read and checked. How they are written is not known here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +14,7 @@ pub use crate::calendar::zone::ZoneLimits;
 use crate::calendar_info::{DefaultAlarmTexts, SharedAlarms};
 use crate::delivery::event_settings::EventSettings;
 use crate::delivery::sink::SinkConfig;
+use crate::delivery::user_routing::UserRouting;
 use crate::tables::{ClientCertificate, Credentials, Problem, SecretRef};
 use crate::zoneinfo::ZoneinfoChoice;
 
@@ -54,6 +55,13 @@ pub struct Config {
     pub sinks: Vec<SinkConfig>,
     /// `[admin]`
     pub admin: AdminConfig,
+}
+
+impl Config {
+    /// What users say of the way that their alarms take, by userId.
+    pub fn user_routing(&self) -> HashMap<String, UserRouting> {
+        self.users.iter().map(|(name, user)| (name.clone(), user.routing.clone())).collect()
+    }
 }
 
 /// What is wrong with one account, or with a list of accounts.
@@ -251,6 +259,8 @@ pub struct UserConfig {
     pub locale: Option<String>,
     /// What is said of alarms in all of the user's calendars.
     pub alarms: AlarmSettings,
+    /// Which of them go to sinks.
+    pub routing: UserRouting,
 }
 
 /// `[[source]]`

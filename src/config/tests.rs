@@ -1,3 +1,5 @@
+use crate::calendar::ical::component::ComponentKind;
+use crate::delivery::alarm_filter::AlarmFilter;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -130,6 +132,8 @@ fn the_example_shows_every_key() {
         include_str!("../tables/names.rs"),
         include_str!("../delivery/render.rs"),
         include_str!("../delivery/event_settings.rs"),
+        include_str!("../delivery/alarm_filter.rs"),
+        include_str!("../delivery/user_routing.rs"),
         include_str!("../delivery/sink/registry.rs"),
         include_str!("../delivery/sink/file.rs"),
         include_str!("../delivery/sink/cyrus_notify.rs"),
@@ -667,6 +671,26 @@ fn users_have_addresses_and_zones() {
     }
     let one = "[[source]]\nkind='directory'\npath='x'\nlayout='radicale'\nuser='a'\nemail='a@b.example'";
     assert!(load_text(one).is_ok());
+}
+
+#[test]
+fn sinks_and_users_filter_alarms() {
+    let keys = "components = 'VTODO'\ncategories = ['Work*']\nnot_categories = ['Private']\nonly_accepted = true\n";
+    let text = format!("[users.mary]\nmuted = ['Birthdays*']\n{keys}[[sink]]\nkind = 'stdout'\n{keys}");
+    let config = load_text(&text).unwrap();
+    let mary = &config.user_routing()["mary"];
+    assert_eq!((mary.muted[0].as_str(), &mary.filter), ("Birthdays*", &config.sinks[0].filter));
+    assert_eq!(
+        mary.filter,
+        AlarmFilter {
+            components: vec![ComponentKind::Todo],
+            categories: vec!["Work*".to_owned()],
+            not_categories: vec!["Private".to_owned()],
+            only_accepted: true,
+        }
+    );
+    let wrong = problem("[[sink]]\nkind = 'stdout'\ncomponents = ['VEVNT']\n");
+    assert!(wrong.starts_with("reveille.toml:3: sink 1: components is 'VEVNT'"), "{wrong}");
 }
 
 #[test]

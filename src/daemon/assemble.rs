@@ -56,7 +56,12 @@ impl Core {
         let sinks = known_sinks(config, &ledger).await?;
         let context = PipelineContext::new(ledger.clone(), clock.clone());
         let startup_gate = StartupGate::new(context.wakeup.clone());
-        let renderer = FiringRenderer::new(config, zones.clone(), Routing::new(&config.sinks, &sinks), ledger.clone());
+        let renderer = FiringRenderer::new(
+            config,
+            zones.clone(),
+            Routing::new(&config.sinks, config.user_routing(), &sinks),
+            ledger.clone(),
+        );
         let renderer = renderer.fired_until(fired_until(&ledger, clock).await?);
         let answer_links = answer_links(config, &ledger).await?;
         let renderer = renderer.with_answer_links(answer_links.clone());

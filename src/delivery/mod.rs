@@ -1,7 +1,8 @@
 //! Bringing fired alarms to the sinks. It owns the outbox's way out: claim, send, settle, and when to try again; it
 //! knows nothing of calendars, recurrence or SQL.
 //!
-//! * [`routing`]: which sinks an alarm goes to.
+//! * [`routing`]: which sinks an alarm goes to, by what the sinks say ([`alarm_filter`]) and the users
+//!   ([`user_routing`]).
 //! * [`sink`]: what a sink is, is given and says; its folder has the sinks.
 //! * [`worker`]: claim, send, settle; [`new_deliveries`] wakes it when there is something to claim.
 //! * [`retry`]: when to try again, and when to give up.
@@ -11,6 +12,7 @@
 //! * [`deadline`]: when all sending has to come to an end.
 
 pub mod address;
+pub mod alarm_filter;
 pub mod deadline;
 pub mod event_settings;
 pub mod gate;
@@ -19,4 +21,5 @@ pub mod render;
 pub mod retry;
 pub mod routing;
 pub mod sink;
+pub mod user_routing;
 pub mod worker;

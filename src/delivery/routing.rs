@@ -3,15 +3,20 @@
 use std::collections::{HashMap, HashSet};
 
 use super::address::{bare, key};
+use super::alarm_filter::AlarmFilter;
 use super::sink::{Recipients, SinkConfig};
+use super::user_routing::UserRouting;
+use crate::calendar::ical::component::Component;
 use crate::ledger::Route;
 use crate::notification::Notification;
 use crate::text::matches_pattern;
 
-/// The filters of the sinks, with the ids that the ledger knows the sinks by.
+/// The filters of the sinks, with the ids that the ledger knows the sinks by, and what users say.
 #[derive(Clone, Debug)]
 pub struct Routing {
     sinks: Vec<(i64, SinkFilter)>,
+    /// By userId.
+    users: HashMap<String, UserRouting>,
 }
 
 /// What of an alarm decides which sinks take it.
@@ -27,6 +32,9 @@ pub struct Envelope<'a> {
     pub calendar_id: &'a str,
     /// The addresses that the alarm itself names, `mailto:` URIs.
     pub recipients: &'a [String],
+    /// The event or to-do. Its categories and the user's status are taken from here, because notifications do not have
+    /// the one, and not always the other: attendees are left out of long ones.
+    pub component: &'a Component,
 }
 
 #[derive(Clone, Debug)]
@@ -35,6 +43,7 @@ struct SinkFilter {
     actions: Vec<String>,
     users: Vec<String>,
     calendars: Vec<String>,
+    filter: AlarmFilter,
     /// Whether it takes store events.
     events: bool,
     /// None for sinks that do not write to people.
@@ -42,8 +51,8 @@ struct SinkFilter {
 }
 
 impl Routing {
-    /// The routing to `sinks`; those without an id in `ids` get nothing.
-    pub fn new(sinks: &[SinkConfig], ids: &HashMap<String, i64>) -> Routing {
+    /// The routing to `sinks`, by what `users` say, by userId; sinks without an id in `ids` get nothing.
+    pub fn new(sinks: &[SinkConfig], users: HashMap<String, UserRouting>, ids: &HashMap<String, i64>) -> Routing {
         let filter = |sink: &SinkConfig| {
             let recipients = sink.settings.recipients().cloned();
             let events = sink.takes_events();
@@ -53,22 +62,22 @@ impl Routing {
                 actions,
                 users,
                 calendars: sink.calendars.clone(),
+                filter: sink.filter.clone(),
                 events,
                 recipients,
             }
         };
         let known = |sink: &SinkConfig| ids.get(&sink.name).map(|id| (*id, filter(sink)));
-        Routing { sinks: sinks.iter().filter_map(known).collect() }
+        Routing { sinks: sinks.iter().filter_map(known).collect(), users }
     }
 
     /// Where `alarm` goes; `own` are the addresses of its user. One without a recipient to a sink that writes to people
     /// is owed and cannot be delivered: silence must not be taken for an answer.
-    pub fn routes(&self, alarm: &Notification, own: &[String]) -> Vec<Route> {
-        let envelope = Envelope::of(alarm);
-        let mut routes = self.routes_of(envelope, own);
-        if own.is_empty() {
-            let lacking = self.sinks.iter().filter(|(_, filter)| filter.writes_to(&alarm.user_id));
-            let lacking = lacking.filter(|(_, filter)| filter.refusal(envelope).is_none());
+    pub fn routes(&self, alarm: Envelope<'_>, own: &[String]) -> Vec<Route> {
+        let mut routes = self.routes_of(alarm, own);
+        if own.is_empty() && self.user_refusal(alarm, own).is_none() {
+            let lacking = self.sinks.iter().filter(|(_, filter)| filter.writes_to(alarm.user));
+            let lacking = lacking.filter(|(_, filter)| filter.refusal(alarm, own).is_none());
             routes.extend(lacking.map(|(sink, _)| Route { sink: *sink, recipient: String::new() }));
             routes.sort_unstable();
         }
@@ -88,9 +97,22 @@ impl Routing {
         self.sinks.iter().any(|(_, filter)| filter.writes_to(user)).then(|| no_address(user))
     }
 
+    /// Why `alarm` goes to no sink whatever the sinks say; none if nothing of its user says so.
+    fn user_refusal(&self, alarm: Envelope<'_>, own: &[String]) -> Option<String> {
+        let user = self.users.get(alarm.user)?;
+        let (table, name) = (format!("[users.\"{}\"]", alarm.user.escape_debug()), alarm.calendar_name);
+        if user.muted.iter().any(|pattern| is_meant(pattern, name, alarm.calendar_id)) {
+            return Some(format!("the calendar '{}' is muted in {table}", name.escape_debug()));
+        }
+        user.filter.refusal(&table, alarm.component, own)
+    }
+
     fn routes_of(&self, alarm: Envelope<'_>, own: &[String]) -> Vec<Route> {
         let mut routes = Vec::new();
-        for (sink, filter) in self.sinks.iter().filter(|(_, filter)| filter.refusal(alarm).is_none()) {
+        if self.user_refusal(alarm, own).is_some() {
+            return routes;
+        }
+        for (sink, filter) in self.sinks.iter().filter(|(_, filter)| filter.refusal(alarm, own).is_none()) {
             let recipients = match &filter.recipients {
                 None => vec![String::new()],
                 Some(recipients) => addresses(recipients, alarm, own),
@@ -101,26 +123,28 @@ impl Routing {
         routes
     }
 
-    /// Why `alarm` goes to no sink: a reason for each of them. None where a sink takes it.
+    /// Why `alarm` goes to no sink: what its user says, else a reason for each of them. None where a sink takes it.
     pub fn no_sink(&self, alarm: Envelope<'_>, own: &[String]) -> Option<String> {
         if !self.routes_of(alarm, own).is_empty() {
             return None;
         }
         let reason =
-            |(_, filter): &(i64, SinkFilter)| filter.refusal(alarm).unwrap_or_else(|| filter.no_address(alarm));
-        Some(self.sinks.iter().map(reason).collect::<Vec<_>>().join("; "))
+            |(_, filter): &(i64, SinkFilter)| filter.refusal(alarm, own).unwrap_or_else(|| filter.no_address(alarm));
+        let reasons = || self.sinks.iter().map(reason).collect::<Vec<_>>().join("; ");
+        Some(self.user_refusal(alarm, own).unwrap_or_else(reasons))
     }
 }
 
 impl<'a> Envelope<'a> {
-    /// That of `alarm`.
-    pub fn of(alarm: &'a Notification) -> Envelope<'a> {
+    /// That of `alarm`, an alarm of `component`.
+    pub fn of(alarm: &'a Notification, component: &'a Component) -> Envelope<'a> {
         Envelope {
             action: &alarm.action,
             user: &alarm.user_id,
             calendar_name: &alarm.calendar_name,
             calendar_id: &alarm.calendar_id,
             recipients: &alarm.alarm_recipients,
+            component,
         }
     }
 }
@@ -147,8 +171,8 @@ impl SinkFilter {
         self.calendars.is_empty() || self.calendars.iter().any(|pattern| is_meant(pattern, name, id))
     }
 
-    /// Why the sink does not take `alarm`, whomever it is for; none where it does.
-    fn refusal(&self, alarm: Envelope<'_>) -> Option<String> {
+    /// Why the sink does not take `alarm` of the user with the addresses `own`; none where it does.
+    fn refusal(&self, alarm: Envelope<'_>, own: &[String]) -> Option<String> {
         let SinkFilter { name, actions, .. } = self;
         if !actions.is_empty() && !actions.iter().any(|action| action == alarm.action) {
             let (action, wanted) = (alarm.action.to_uppercase(), with_action(actions, alarm.action));
@@ -157,8 +181,10 @@ impl SinkFilter {
         if !self.is_user(alarm.user) {
             return Some(format!("'{}' is not among the users of the sink '{name}'", alarm.user));
         }
-        let is_other = !self.is_calendar(alarm.calendar_name, alarm.calendar_id);
-        is_other.then(|| format!("'{}' is not among the calendars of the sink '{name}'", alarm.calendar_name))
+        if !self.is_calendar(alarm.calendar_name, alarm.calendar_id) {
+            return Some(format!("'{}' is not among the calendars of the sink '{name}'", alarm.calendar_name));
+        }
+        self.filter.refusal(&format_args!("the sink '{name}'"), alarm.component, own)
     }
 
     /// Why the sink has no one to write to about `alarm`.

@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 use super::renderer::FiringRenderer;
 use crate::calendar::schedule::Schedule;
 use crate::calendar::schedule::alarm_instance::{AlarmInstance, fire_as_one};
+use crate::delivery::routing::Envelope;
 use crate::ledger::{CalendarRow, FiringState, NewFiring};
 use crate::notification::{About, Notification, StoredNotification, identity};
 use crate::time::UtcMillis;
@@ -151,7 +152,7 @@ impl FiringRenderer {
         let answer_url = self.answer_links.link(&row.source, &identity, instance.at);
         let notification = Notification::new(instance, about, identity, &self.settings.sender, UtcMillis(0));
         let notification = Notification { answer_url, ..notification };
-        let routes = self.settings.routing.routes(&notification, &row.info.emails);
+        let routes = self.settings.routing.routes(Envelope::of(&notification, instance.component), &row.info.emails);
         let mut json = notification.to_json_within(self.settings.sender.max_size);
         // A hundred thousand of them may wait for their second.
         json.shrink_to_fit();

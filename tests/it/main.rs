@@ -23,6 +23,7 @@
 //! * [`compatibility`] reads what real programs write against the standard.
 //! * [`explain`] asks why alarms fire, of files and of a ledger.
 //! * [`default_alarms`] gives alarms to events that have none, and silences others.
+//! * [`routing`] asks which alarms go to which sinks, and when.
 //! * [`shared`] is about calendars that several users see.
 //! * [`store_events`] tells what changed in calendars.
 //! * [`hints`] makes the daemon sync one source sooner.
@@ -102,6 +103,7 @@ mod quirks;
 mod recurrence;
 mod rehearsal;
 mod rights;
+mod routing;
 mod scenario;
 mod scripted;
 mod servers;

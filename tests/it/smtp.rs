@@ -93,6 +93,7 @@ impl Setting {
             actions: vec!["email".into()],
             users: vec![],
             calendars: vec![],
+            filter: Default::default(),
             events: true,
             timeout: self.timeout,
             give_up_after: Duration::from_secs(86_400),

@@ -69,7 +69,7 @@ impl Fill {
     async fn open(config: &Config) -> anyhow::Result<Fill> {
         let ledger = Ledger::open(&config.ledger).await?;
         let names: Vec<&str> = config.sinks.iter().map(|sink| sink.name.as_str()).collect();
-        let routing = Routing::new(&config.sinks, &ledger.sinks(&names).await?);
+        let routing = Routing::new(&config.sinks, config.user_routing(), &ledger.sinks(&names).await?);
         let planner =
             Planner::new(FiringRenderer::new(config, Zones::load(&config.zoneinfo)?, routing, ledger.clone()));
         let calendar = ledger.calendars(None).await?.into_iter().next().context("the first pass saw no calendar")?;

@@ -1,8 +1,10 @@
 //! VEVENT and VTODO as plain data (RFC 5545, 3.6.1 and 3.6.2): what their properties say, not yet placed in a zone.
 
+use std::borrow::Cow;
+
 use super::alarm::Alarm;
 use super::date_time::CalendarDateTime;
-use super::value::Duration;
+use super::value::{Duration, unescape};
 use crate::time::UtcMillis;
 
 /// Which component it is.
@@ -117,6 +119,9 @@ pub struct Component {
     pub description: Box<str>,
     /// LOCATION, unescaped.
     pub location: Box<str>,
+    /// The values of CATEGORIES as written, with a comma between those of two properties; see
+    /// [`Component::categories`].
+    pub(super) category_lists: String,
     /// The value of ORGANIZER, empty where there is none.
     pub organizer: Box<str>,
     /// CN of the ORGANIZER, empty where it has none.
@@ -173,6 +178,7 @@ impl Component {
             summary: Box::default(),
             description: Box::default(),
             location: Box::default(),
+            category_lists: String::new(),
             organizer: Box::default(),
             organizer_name: Box::default(),
             url: Box::default(),
@@ -197,10 +203,34 @@ impl Component {
         }
     }
 
+    /// Its categories, unescaped, without blanks around them (RFC 5545, 3.8.1.2). They are taken apart only here,
+    /// because most configurations do not ask for them.
+    pub fn categories(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        let mut rest = Some(self.category_lists.as_str());
+        let all = std::iter::from_fn(move || {
+            let (first, others) = split_list(rest?);
+            rest = others;
+            Some(unescape(first.trim()))
+        });
+        all.filter(|category| !category.is_empty())
+    }
+
     /// Whether both are of the same event or to-do: of one kind and UID.
     pub(crate) fn is_of(&self, other: &Component) -> bool {
         (self.kind, &self.uid, &self.own) == (other.kind, &other.uid, &other.own)
     }
+}
+
+/// What is before the first comma of `list` that is not escaped, and what is behind it; none if there is no such comma.
+fn split_list(list: &str) -> (&str, Option<&str>) {
+    let mut is_escaped = false;
+    for (at, octet) in list.bytes().enumerate() {
+        if octet == b',' && !is_escaped {
+            return (list.get(..at).unwrap_or_default(), list.get(at.saturating_add(1)..));
+        }
+        is_escaped = octet == b'\\' && !is_escaped;
+    }
+    (list, None)
 }
 
 /// Components that stand in a calendar only.

@@ -27,6 +27,7 @@ impl Component {
             "SUMMARY" => first(&mut self.summary, &line.text()),
             "DESCRIPTION" => first(&mut self.description, &line.text()),
             "LOCATION" => first(&mut self.location, &line.text()),
+            "CATEGORIES" => self.add_categories(line.value),
             "ORGANIZER" => self.organizer(&line),
             "URL" => first(&mut self.url, line.value.trim()),
             "CONFERENCE" | "X-GOOGLE-CONFERENCE" | "X-MICROSOFT-SKYPETEAMSMEETINGURL" => self.conference(&line),
@@ -42,6 +43,13 @@ impl Component {
             "EXDATE" => self.add_exdates(&line, number, reader),
             _ => self.moment(name, &line, number, reader),
         }
+    }
+
+    fn add_categories(&mut self, list: &str) {
+        if !self.category_lists.is_empty() {
+            self.category_lists.push(',');
+        }
+        self.category_lists.push_str(list);
     }
 
     fn moment(&mut self, name: &str, line: &ContentLine<'_>, number: u32, reader: &mut PropertyReader<'_>) {
@@ -135,7 +143,7 @@ fn is_read(name: &str) -> bool {
     ) || matches!(
         name,
         "PERCENT-COMPLETE" | "DTSTART" | "DTEND" | "DUE" | "DURATION" | "RECURRENCE-ID" | "LAST-MODIFIED"
-    ) || matches!(name, "RRULE" | "EXRULE" | "RDATE" | "EXDATE" | "X-MOZ-LASTACK")
+    ) || matches!(name, "RRULE" | "EXRULE" | "RDATE" | "EXDATE" | "X-MOZ-LASTACK" | "CATEGORIES")
         || matches!(name, "URL" | "CONFERENCE" | "X-GOOGLE-CONFERENCE" | "X-MICROSOFT-SKYPETEAMSMEETINGURL")
         || name.starts_with("X-MOZ-SNOOZE-TIME")
 }

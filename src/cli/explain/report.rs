@@ -8,6 +8,7 @@ use crate::calendar::explain::{
     StepKind, WithheldInstance, ZoneOrigin, ZoneUse,
 };
 use crate::calendar::ical::alarm::Alarm;
+use crate::calendar::ical::component::Component;
 use crate::calendar::ical::value::Duration;
 use crate::calendar::zone::{Ambiguity, TzidMatch, Zones};
 use crate::cli::common::offset;
@@ -226,7 +227,7 @@ impl ReportBuilder<'_> {
             default_alarms_from: explained.default_origin.map(str::to_owned),
             alarms_ignored_by: explained.alarms_ignored_by.map(str::to_owned),
             alarms_withheld: explained.withheld.map(ToString::to_string),
-            alarms: explained.alarms.iter().map(|alarm| self.alarm(alarm, explained.by_default)).collect(),
+            alarms: explained.alarms.iter().map(|alarm| self.alarm(alarm, explained)).collect(),
             faults: explained.faults.iter().map(ToString::to_string).collect(),
         }
     }
@@ -252,16 +253,16 @@ impl ReportBuilder<'_> {
             standing: None,
             recorded: None,
             outcome: None,
-            no_sink: self.no_sink(instance.action.name(), &instance.recipients()),
+            no_sink: self.no_sink(instance.component, instance.action.name(), &instance.recipients()),
         }
     }
 
-    fn alarm(&self, explained: &ExplainedAlarm<'_>, by_default: bool) -> AlarmFacts {
+    fn alarm(&self, explained: &ExplainedAlarm<'_>, of: &ExplainedComponent<'_>) -> AlarmFacts {
         let attendees: Vec<&str> = explained.alarm.attendees.iter().map(|attendee| &**attendee).collect();
         let action =
             explained.alarm.action.filter(|_| matches!(explained.status, AlarmStatus::Due(_) | AlarmStatus::Over(_)));
         AlarmFacts {
-            line: (!by_default).then_some(explained.alarm.line),
+            line: (!of.by_default).then_some(explained.alarm.line),
             action: explained.alarm.action_text.to_string(),
             trigger: explained.written.clone(),
             counts_from: explained.anchor.to_string(),
@@ -271,14 +272,14 @@ impl ReportBuilder<'_> {
             outcome: None,
             standing: None,
             faults: explained.faults.iter().map(ToString::to_string).collect(),
-            no_sink: action.and_then(|action| self.no_sink(action.name(), &attendees)),
+            no_sink: action.and_then(|action| self.no_sink(of.component, action.name(), &attendees)),
         }
     }
 
-    fn no_sink(&self, action: &str, recipients: &[&str]) -> Option<String> {
+    fn no_sink(&self, component: &Component, action: &str, recipients: &[&str]) -> Option<String> {
         let recipients: Vec<String> = recipients.iter().map(|&recipient| recipient.to_owned()).collect();
         let About { user, name, id, .. } = self.about;
-        let alarm = Envelope { action, user, calendar_name: name, calendar_id: id, recipients: &recipients };
+        let alarm = Envelope { action, user, calendar_name: name, calendar_id: id, recipients: &recipients, component };
         self.reach.no_sink(alarm, self.emails)
     }
 

@@ -28,6 +28,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::alarm_filter::AlarmFilter;
 use super::deadline::SendDeadline;
 use super::gate::{Closure, FileStamps};
 use crate::access::User;
@@ -48,6 +49,8 @@ pub struct SinkConfig {
     pub users: Vec<String>,
     /// Calendar names or ids it takes (`*` at the end stands for anything); empty: all.
     pub calendars: Vec<String>,
+    /// Of which events and to-dos it takes alarms.
+    pub filter: AlarmFilter,
     /// Whether it takes store events, if it does not write to people.
     pub events: bool,
     /// How long one attempt may take; where mails are sent, connecting alone.

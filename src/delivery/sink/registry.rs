@@ -7,6 +7,7 @@ use toml::de::DeValue;
 
 use super::stdout::StdoutSettings;
 use super::{SinkConfig, SinkKind, command, cyrus_notify, email, file, stdout, webhook};
+use crate::delivery::alarm_filter::AlarmFilter;
 use crate::tables::{Section, names, value};
 
 /// All kinds.
@@ -40,6 +41,7 @@ pub fn standard_output() -> SinkConfig {
         actions: Vec::new(),
         users: Vec::new(),
         calendars: Vec::new(),
+        filter: AlarmFilter::default(),
         events: true,
         timeout: TIMEOUT,
         give_up_after: GIVE_UP_AFTER,
@@ -58,12 +60,13 @@ fn read_one(section: Section<'_>, name: String, kind: &SinkKind) -> Option<SinkC
     let actions = section.read("actions", actions).unwrap_or_else(standard);
     let users = section.read("users", value::strings).unwrap_or_default();
     let calendars = section.read("calendars", value::strings).unwrap_or_default();
+    let filter = AlarmFilter::read(&section);
     let events = section.read("events", value::boolean).unwrap_or(true);
     let timeout = section.read("timeout", value::duration).unwrap_or(TIMEOUT);
     let give_up_after = section.read("give_up_after", value::duration).unwrap_or(GIVE_UP_AFTER);
     let settings = (kind.read)(&section);
     section.finish();
-    Some(SinkConfig { name, actions, users, calendars, events, timeout, give_up_after, settings: settings? })
+    Some(SinkConfig { name, actions, users, calendars, filter, events, timeout, give_up_after, settings: settings? })
 }
 
 fn actions(value: &DeValue<'_>) -> Result<Vec<String>, String> {

@@ -24,6 +24,7 @@ fn sink(argv: &[&str], timeout: Duration, deadline: &SendDeadline) -> Sink {
         actions: vec![],
         users: vec![],
         calendars: vec![],
+        filter: Default::default(),
         events: true,
         timeout,
         give_up_after: PATIENT,

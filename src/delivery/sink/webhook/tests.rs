@@ -75,6 +75,7 @@ fn sink(settings: WebhookSettings, timeout: Duration) -> Sink {
         actions: vec![],
         users: vec![],
         calendars: vec![],
+        filter: Default::default(),
         events: true,
         timeout,
         give_up_after: timeout,
