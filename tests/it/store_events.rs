@@ -1,8 +1,10 @@
 //! Changes of calendars, told as store events: each once, whatever crashes, and none where none are asked for.
 
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use reveille::calendar::zone::Zones;
 use reveille::clock::Clock;
@@ -14,8 +16,9 @@ use serde_json::Value;
 
 use crate::absence::{at, gone, put};
 use crate::account::{self, Account};
+use crate::daemon::Daemon;
 use crate::quirks::{Server, found, versions};
-use crate::rehearsal::{Stage, event, touch};
+use crate::rehearsal::{Stage, count, event, touch};
 use crate::scripted::Reply;
 use crate::simulation::disk::Script;
 use crate::venv::Venv;
@@ -318,6 +321,69 @@ async fn a_change_and_its_event_are_recorded_together_wherever_the_process_ends(
         inspector.close().await.unwrap();
     }
     assert!(ended > 0, "no process ended");
+}
+
+/// Longer than anything takes, even on a busy machine.
+const SOON: Duration = Duration::from_secs(60);
+
+/// The ids of the `MessageAppend`s in the file of a sink, by the name of the object; half a line does not count.
+fn appended(sink: &Path) -> HashMap<String, HashSet<String>> {
+    let mut ids: HashMap<String, HashSet<String>> = HashMap::new();
+    let text = fs::read_to_string(sink).unwrap_or_default();
+    let events = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    for event in events.filter(|event| event["event"] == "MessageAppend") {
+        let word = |key: &str| event[key].as_str().unwrap().to_owned();
+        ids.entry(word("vnd.cmu.davFilename")).or_default().insert(word("notificationId"));
+    }
+    ids
+}
+
+/// Waits until `is_so`.
+fn until(daemon: &Daemon, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + SOON;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{}", daemon.log.text());
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_daemon_that_is_killed_while_changes_come_in_tells_each_once() {
+    const CHANGES: usize = 300;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let (ledger, sink, calendar) = (path.join("ledger.db"), path.join("events.jsonl"), path.join("calendar"));
+    fs::create_dir(&calendar).unwrap();
+    fs::write(calendar.join("first.ics"), event("first", "20990101T120000Z", "first")).unwrap();
+    let text = format!(
+        "[ledger]\nurl = 'sqlite:ledger.db'\n[[source]]\nkind = 'directory'\nname = 'home'\npath = 'calendar'\n\
+         user = 'mary'\n[[sink]]\nkind = 'file'\npath = 'events.jsonl'\n{ALL}"
+    );
+    fs::write(path.join("reveille.toml"), text).unwrap();
+    let start = || Daemon::start(path, &["run", "--config", "reveille.toml"]);
+    let mut daemon = start();
+    until(&daemon, || fs::read_to_string(&sink).is_ok_and(|text| text.contains("MailboxCreate")));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in 0..CHANGES {
+                let new = path.join("new");
+                let name = format!("{n}.ics");
+                fs::write(&new, event(&name, "20990101T120000Z", "new")).unwrap();
+                fs::rename(new, calendar.join(name)).unwrap();
+            }
+        });
+        for told in [1, 100, 200] {
+            until(&daemon, || appended(&sink).len() >= told);
+            daemon.kill();
+            daemon = start();
+        }
+    });
+    until(&daemon, || appended(&sink).len() == CHANGES && daemon.log.text().contains("reveille is running"));
+    assert!(daemon.stop(SOON).success(), "{}", daemon.log.text());
+    let told = appended(&sink);
+    assert!(told.values().all(|ids| ids.len() == 1), "{told:?}");
+    assert_eq!(count(&ledger, "SELECT count(*) FROM firings WHERE state = 'event'"), 1 + CHANGES as i64);
+    assert_eq!(count(&ledger, "SELECT count(*) FROM deliveries WHERE state != 'delivered'"), 0);
 }
 
 #[tokio::test]
