@@ -50,9 +50,31 @@ fn the_example_loads() {
     let config = load(Some(&file), &Overrides::default(), &nothing).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(config.ledger, Path::new("/var/lib/reveille/ledger.db"));
     assert_eq!(config.sources.len(), 3);
-    assert_eq!(config.sinks.len(), 6);
+    assert_eq!(config.sinks.len(), 7);
     let names: Vec<_> = config.sinks.iter().map(|sink| sink.name.as_str()).collect();
-    assert_eq!(names, ["stdout", "file", "cyrus-notify", "email", "command", "webhook"]);
+    assert_eq!(names, ["stdout", "file", "cyrus-notify", "email", "command", "webhook", "phone"]);
+}
+
+/// What docs/notification.md shows of each service can be copied.
+#[test]
+fn the_examples_of_services_load() {
+    let text = include_str!("../../docs/notification.md").split_once("### Services").unwrap().1;
+    let blocks =
+        text.split("    [[sink]]\n").skip(1).map(|rest| rest.lines().take_while(|line| line.starts_with("    ")));
+    let mut shown = Vec::new();
+    for block in blocks {
+        let block: Vec<&str> = block.map(str::trim).collect();
+        let config = load_text(&format!("[[sink]]\n{}\n", block.join("\n"))).unwrap_or_else(|why| panic!("{why}"));
+        assert_eq!(config.sinks.len(), 1);
+        shown.extend(
+            block
+                .iter()
+                .filter_map(|line| line.strip_prefix("preset = "))
+                .map(|name| name.trim_matches('"').to_owned()),
+        );
+    }
+    let unknown = problem("[[sink]]\nkind = 'webhook'\npreset = 'x'\nurl = 'https://h/'");
+    assert!(unknown.contains(&format!("must be one of {};", shown.join(", "))), "{unknown}\n{shown:?}");
 }
 
 #[test]
@@ -257,6 +279,21 @@ fn wrong_types_and_values() {
         (
             "[[sink]]\nkind = 'webhook'\nurl = 'https://h/'\nheaders = { X = { path = 'x' } }",
             "4: sink 1: headers holds x, whose value must be a text",
+        ),
+        (
+            "[[sink]]\nkind = 'webhook'\npreset = 'nfty'\nurl = 'https://h/x'",
+            "3: sink 1: preset is 'nfty' and must be one of ntfy, gotify, matrix, slack, mattermost, apprise, home-assistant, \
+             pushover, telegram; the nearest is 'ntfy'",
+        ),
+        ("[[sink]]\nkind = 'webhook'\npreset = 'gotify'\nurl = 'https://h/'", "1: sink 1: token_file is missing"),
+        ("[[sink]]\nkind = 'webhook'\npreset = 'telegram'\ntoken_file = 'x'", "1: sink 1: chat_id is missing"),
+        (
+            "[[sink]]\nkind = 'webhook'\npreset = 'matrix'\nurl = 'https://h/'\ntoken_file = 'x'\nroom = '#a:h'",
+            "6: sink 1: room must be the id of a room",
+        ),
+        (
+            "[[sink]]\nkind = 'webhook'\npreset = 'slack'\nurl_file = 'x'\npriority = 'high'",
+            "5: sink 1: unknown key 'priority'",
         ),
         ("[[sink]]\nkind = 'command'\nargv = 'x'", "3: sink 1: argv is a text and must be a list of the program"),
         ("[[sink]]\nkind = 'command'", "1: sink 1: argv is missing"),

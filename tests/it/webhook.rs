@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
@@ -150,4 +152,107 @@ fn a_redirection_to_another_server_is_not_followed() {
     assert!(!is_accepted && said.contains("another server"), "{said}");
     assert!(!said.contains("path-of-mine") && !said.contains("sesame"), "{said}");
     assert_eq!(other.lines(), [""; 0]);
+}
+
+/// The presets: keys of the configuration besides the address, what is requested, and what the service answers.
+const SERVICES: [(&str, &str, &str, &str); 9] = [
+    ("ntfy", "url = 'URLtopic'\ntoken_file = 'a.token'", "POST /", "{\"id\":\"a\"}"),
+    ("gotify", "url = 'URL'\ntoken_file = 'a.token'", "POST /message", "{\"id\":1}"),
+    (
+        "matrix",
+        "url = 'URL'\ntoken_file = 'a.token'\nroom = '!r:h'",
+        "PUT /_matrix/client/v3/rooms/!r:h/send/m.room.message/test-",
+        "{\"event_id\":\"$a\"}",
+    ),
+    ("slack", "url_file = 'a.url'", "POST /hook-of-mine", "ok"),
+    ("mattermost", "url_file = 'a.url'", "POST /hook-of-mine", "ok"),
+    (
+        "apprise",
+        "url = 'URLnotify/k'\nheaders = { X-Key = { file = 'a.token' } }",
+        "POST /notify/k",
+        "{\"error\":\"\"}",
+    ),
+    (
+        "home-assistant",
+        "url = 'URLapi/services/notify/phone'\ntoken_file = 'a.token'",
+        "POST /api/services/notify/phone",
+        "[]",
+    ),
+    (
+        "pushover",
+        "url = 'URL1/m.json'\ntoken_file = 'a.token'\nuser_key_file = 'a.key'",
+        "POST /1/m.json",
+        "{\"status\":1}",
+    ),
+    (
+        "telegram",
+        "url = 'URL'\ntoken_file = 'a.token'\nchat_id = -100",
+        "POST /bottoken-of-mine/sendMessage",
+        "{\"ok\":true}",
+    ),
+];
+
+/// Each service gets its message; the secrets are in it, and in no message about a refusal that repeats all of it.
+#[test]
+fn each_service_gets_its_message_and_its_secrets_are_not_shown() {
+    let stage = Stage::new();
+    let (accepts, answer) = (Arc::new(AtomicBool::new(true)), Arc::new(Mutex::new("")));
+    let said = (accepts.clone(), answer.clone());
+    let server = Scripted::start(move |asked| match said.0.load(Ordering::SeqCst) {
+        true => Reply::status(200).body(*said.1.lock().unwrap()),
+        false => Reply::status(403).body(format!("refused: {} {:?} {}", asked.path, asked.headers, asked.body)),
+    });
+    secret(stage.path(), "a.token", "token-of-mine\n");
+    secret(stage.path(), "a.key", "key-of-mine\n");
+    secret(stage.path(), "a.url", &format!("{}hook-of-mine\n", server.url));
+    for (preset, keys, line, ok) in SERVICES {
+        hook(&stage, &format!("preset = '{preset}'\n{}\n", keys.replace("URL", &server.url)));
+        *answer.lock().unwrap() = ok;
+        accepts.store(true, Ordering::SeqCst);
+        assert_eq!(test_sink(&stage), (true, "the sink 'hook' accepted the alarm\n".to_owned()), "{preset}");
+        let asked = server.asked();
+        assert!(asked.len() == 1 && asked[0].line().starts_with(line), "{preset}: {asked:?}");
+        let all = format!("{asked:?}");
+        assert!(all.contains("Test of reveille") || all.contains("Test+of+reveille"), "{all}");
+        let secrets = ["token-of-mine", "key-of-mine", "hook-of-mine"];
+        assert!(secrets.iter().any(|secret| all.contains(secret)), "{preset} sends its secret: {all}");
+        accepts.store(false, Ordering::SeqCst);
+        let (is_accepted, told) = test_sink(&stage);
+        assert!(!is_accepted && told.contains("HTTP 403: refused: "), "{preset}: {told}");
+        assert!(!secrets.iter().any(|secret| told.contains(secret)), "{preset}: {told}");
+        server.asked();
+    }
+    accepts.store(true, Ordering::SeqCst);
+    *answer.lock().unwrap() = "<html>another server</html>";
+    let (is_accepted, told) = test_sink(&stage);
+    assert!(!is_accepted && told.contains("HTTP 200, which is not how telegram answers: <html>"), "{told}");
+}
+
+/// A room of Matrix that wants to be left alone gets the message later, as the same transaction.
+#[test]
+fn a_message_that_comes_again_is_the_same_transaction() {
+    let mut answers = vec![
+        Reply::status(200).body("{\"event_id\":\"$a\"}"),
+        Reply::status(429).body("{\"errcode\":\"M_LIMIT_EXCEEDED\",\"retry_after_ms\":90000}"),
+    ];
+    let server = Scripted::start(move |_| answers.pop().unwrap_or(Reply::status(500)));
+    let stage = Stage::new();
+    secret(stage.path(), "a.token", "token-of-mine\n");
+    let keys = "preset = 'matrix'\nroom = '!r:h'\ntoken_file = 'a.token'\n";
+    hook(&stage, &format!("url = '{}'\n{keys}[users.'mary@example.org']\nzone = 'Europe/Berlin'\n", server.url));
+    stage.put("tea.ics", "20260310T120000Z", "Tea", "2026-03-01T00:00:00Z");
+    for at in ["2026-03-10T12:00:00Z", "2026-03-10T12:01:29Z", "2026-03-10T12:01:31Z"] {
+        stage.reveille(&["run", "--once", "--at", at]);
+    }
+    let asked = server.asked();
+    assert_eq!(asked.len(), 2, "{asked:?}");
+    assert_eq!(asked[0].path, asked[1].path);
+    let body = |asked: &Asked| serde_json::from_str::<Value>(&asked.body).unwrap()["body"].clone();
+    let when = "Tea\nTuesday, 10 March 2026, 13:00\u{2013}14:00 (Europe/Berlin)";
+    assert_eq!(body(&asked[0]), when);
+    assert_eq!(
+        body(&asked[1]),
+        format!("{when}\nThis reminder comes 1 minute late: it was due on Tuesday, 10 March 2026, 13:00.")
+    );
+    assert_eq!(deliveries(&stage), ["delivered 2 "]);
 }

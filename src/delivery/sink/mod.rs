@@ -64,7 +64,7 @@ pub struct SinkConfig {
 impl SinkConfig {
     /// Whether it is sent store events. A mail about each change would be of no use.
     pub fn takes_events(&self) -> bool {
-        self.events && self.settings.recipients().is_none()
+        self.events && self.settings.takes_events()
     }
 }
 
@@ -93,6 +93,11 @@ pub trait SinkSettings: Any + Debug + Send + Sync {
     /// Whom it writes to; none for a sink that does not write to people.
     fn recipients(&self) -> Option<&Recipients> {
         None
+    }
+
+    /// Whether it can be sent store events, which are not written to people.
+    fn takes_events(&self) -> bool {
+        self.recipients().is_none()
     }
 
     /// Whether trying it needs the network.

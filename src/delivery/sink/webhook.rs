@@ -1,49 +1,54 @@
-//! The sink `webhook`: an HTTP POST of the JSON for each notification, signed as Standard Webhooks describes
-//! (<https://www.standardwebhooks.com>).
+//! The sink `webhook`: an HTTP request for each notification. It is a POST of the JSON, signed as Standard Webhooks
+//! describes (<https://www.standardwebhooks.com>), or what the service of a `preset` expects.
 //!
 //! * `settings`: its keys; `headers`: those that the configuration names.
+//! * `endpoint`: the address and its client; `payload`: what is posted there.
 //! * `signature`: the secrets, and the header that they make.
-//! * `redaction`: keeps secrets out of what receivers answer.
+//! * `preset`: the requests and answers of services; `summary`: what messages say.
+//! * `answer`: what becomes of a notification; `redaction`: keeps secrets out of what receivers answer.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Url;
-use serde_json::Value;
 
+use self::answer::{AnswerVerdict, ReceiverAnswer};
+use self::endpoint::{Endpoint, LIMITS};
 use self::headers::HeaderSetting;
+use self::payload::{Payload, PayloadSettings};
 use self::redaction::Redaction;
 use self::settings::WebhookSettings;
-use self::signature::SigningKeys;
 use super::concurrent::{Concurrent, SendOne};
 use super::{
     ClaimedDelivery, Finished, Outcome, Sending, SinkConfig, SinkContext, SinkDriver, SinkError, SinkKind, SinkSettings,
 };
 use crate::access::{self, User};
-use crate::clock::Clock;
 use crate::delivery::deadline::SendDeadline;
 use crate::delivery::gate::{Closure, FileStamps, file_stamps};
-use crate::delivery::render::Renderer;
 use crate::http::{
-    Body, BodyReader, ClientError, ClientSettings, Hosts, HttpClient, HttpError, HttpFailure, HttpLimits, HttpRequest,
-    HttpResponse, Method, Received,
+    Body, BodyReader, ClientError, ClientSettings, HttpClient, HttpError, HttpFailure, HttpRequest, Method, Received,
 };
 use crate::tables::{SecretRef, SecretSource};
+use crate::text::{base64, first_octets};
 
+mod answer;
+mod endpoint;
 mod headers;
+mod payload;
+mod preset;
 mod redaction;
 mod settings;
 mod signature;
+mod summary;
 
 /// The sink `webhook`.
 pub const KIND: SinkKind =
     SinkKind { name: "webhook", actions: &[], read: |section| Some(Arc::new(settings::read(section)?)) };
 
-const POST: Method = Method::new("POST");
-/// Octets of the answer of a receiver that are kept.
-const ANSWER: usize = 300;
-const LIMITS: HttpLimits =
-    HttpLimits { max_response_size: 64 * 1024, max_redirects: 3, max_retry_after: Duration::from_secs(60 * 60) };
+/// Octets of the answer of a receiver that are read: services repeat messages in theirs.
+const READ: usize = 48 * 1024;
+/// Octets of it that are kept.
+const KEPT: usize = 300;
 
 impl SinkSettings for WebhookSettings {
     fn kind(&self) -> &'static str {
@@ -58,17 +63,10 @@ impl SinkSettings for WebhookSettings {
             // An attempt is given up before that.
             timeout: config.timeout.saturating_mul(2),
         };
-        let host = Hosts::new(self.max_concurrent).host(&self.url);
-        let client = HttpClient::new(&self.url, settings, LIMITS).on(host).without_waiting();
         let webhook = Webhook {
-            url: self.url.clone(),
-            client: if self.allow_private { client } else { client.public_only() },
-            secret: self.secret.clone(),
+            endpoint: Endpoint::new(self.address.clone(), self.allowed, settings, self.max_concurrent),
+            payload: Payload::new(self.payload.clone(), context),
             headers: self.headers.clone(),
-            is_cloud_event: self.cloud_events,
-            renderer: Renderer::new(self.format, context.zones.clone()),
-            server_name: context.server_name.clone(),
-            clock: context.clock.clone(),
             timeout: config.timeout,
             deadline: context.deadline.clone(),
         };
@@ -79,8 +77,13 @@ impl SinkSettings for WebhookSettings {
         true
     }
 
+    /// A message of a service is about an alarm.
+    fn takes_events(&self) -> bool {
+        matches!(self.payload, PayloadSettings::Json { .. })
+    }
+
     fn denied(&self, user: &User) -> Option<String> {
-        let kept = self.secret.iter().chain(self.headers.iter().map(|header| &header.value));
+        let kept = self.payload.secrets().chain(self.address.secret()).chain(self.headers.iter().map(|one| &one.value));
         let files = kept.filter_map(SecretRef::path).chain(self.credentials.files());
         let lacking = files.into_iter().find_map(|file| access::lacking_secrets(user, Some(file), None));
         lacking.or_else(|| access::lacking_secrets(user, None, self.ca_file.as_deref()))
@@ -97,11 +100,11 @@ impl SinkDriver for WebhookSink {
     }
 
     fn check(&self) -> Sending<'_, Result<String, SinkError>> {
-        Box::pin(self.0.sender().check())
+        Box::pin(async { self.0.sender().check().await.map_err(SinkError) })
     }
 
     fn ready(&self) -> Result<(), SinkError> {
-        self.0.sender().ready().map_err(SinkError)
+        self.0.sender().ready().map(drop).map_err(SinkError)
     }
 
     fn batch(&self) -> usize {
@@ -110,9 +113,10 @@ impl SinkDriver for WebhookSink {
 
     fn files(&self) -> FileStamps {
         let webhook = self.0.sender();
-        let login = webhook.client.credentials().secret().map(SecretSource::stamp);
-        let headers = webhook.headers.iter().map(|header| header.value.stamp());
-        file_stamps(webhook.secret.iter().map(SecretRef::stamp).chain(login).chain(headers))
+        let login = webhook.endpoint.settings().credentials.secret().map(SecretSource::stamp);
+        let kept = webhook.payload.settings().secrets().chain(webhook.endpoint.secret());
+        let kept = kept.chain(webhook.headers.iter().map(|header| &header.value)).map(SecretRef::stamp);
+        file_stamps(login.into_iter().chain(kept))
     }
 
     fn finished(&self) -> Sending<'_, Vec<Finished>> {
@@ -123,31 +127,42 @@ impl SinkDriver for WebhookSink {
 /// A receiver that takes our notifications.
 #[derive(Debug)]
 struct Webhook {
-    url: Url,
-    client: HttpClient,
-    secret: Option<SecretRef>,
+    endpoint: Endpoint,
+    payload: Payload,
     headers: Vec<HeaderSetting>,
-    is_cloud_event: bool,
-    renderer: Renderer,
-    server_name: String,
-    clock: Clock,
     timeout: Duration,
     deadline: SendDeadline,
 }
 
+/// What is needed to send.
+struct ReadyWebhook {
+    url: Url,
+    client: Arc<HttpClient>,
+    /// The headers of the configuration, with their values.
+    headers: Vec<(String, String)>,
+}
+
 impl SendOne for Webhook {
     async fn send_one(&self, delivery: &ClaimedDelivery) -> Outcome {
-        let (request, redaction) = match self.request(delivery) {
+        let ready = match self.ready() {
+            Ok(ready) => ready,
+            Err(response) => return Outcome::Down { response, closure: Closure::Settings },
+        };
+        let (request, redaction) = match self.request(&ready, delivery) {
             Ok(request) => request,
             Err(refused) => return refused,
         };
-        let sending = tokio::time::timeout(self.timeout, self.client.send_and_read(request, || AnswerReader));
+        let sending = tokio::time::timeout(self.timeout, ready.client.send_and_read(request, || AnswerReader));
         tokio::select! {
             biased;
             sent = sending => match sent {
-                Ok(Ok(received)) => outcome(&received, &redaction),
+                Ok(Ok(received)) => self.outcome(&received, &redaction),
                 Ok(Err(error)) => not_answered(error),
-                Err(_) => Outcome::retry(format!("{} did not answer within {} s", self.client_name(), self.timeout.as_secs())),
+                Err(_) => Outcome::retry(format!(
+                    "{} did not answer within {} s",
+                    server(&ready.url),
+                    self.timeout.as_secs()
+                )),
             },
             () = self.deadline.reached() => Outcome::NotAttempted,
         }
@@ -155,66 +170,68 @@ impl SendOne for Webhook {
 }
 
 impl Webhook {
+    /// The address and the headers, if they and the secrets are there; the login is not looked at.
+    fn ready(&self) -> Result<ReadyWebhook, String> {
+        self.payload.ready()?;
+        let (url, client) = self.endpoint.get()?;
+        let headers = self.headers.iter().map(|header| Ok((header.name.clone(), header.read()?)));
+        let headers = headers.collect::<Result<Vec<_>, String>>()?;
+        Ok(ReadyWebhook { url, client, headers })
+    }
+
     /// The request for `delivery`, and what has to be kept out of messages.
-    fn request(&self, delivery: &ClaimedDelivery) -> Result<(HttpRequest, Redaction), Outcome> {
-        let unusable = |response| Outcome::Down { response, closure: Closure::Settings };
-        let (keys, headers) = (self.keys().map_err(unusable)?, self.headers().map_err(unusable)?);
-        let redaction = Redaction::new(&self.url, headers.iter().map(|(_, value)| value.as_str()));
-        let body = self.renderer.render(&delivery.notification)?.into_owned();
-        let stored: Value = serde_json::from_str(&delivery.notification).unwrap_or_default();
-        let text = |key: &str| stored.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let (id, seconds) = (text("notificationId"), self.clock.now().0.div_euclid(1000).to_string());
-        let mut request = HttpRequest::new(POST, &self.url)
-            .with_header("webhook-id", id.clone())
-            .with_header("webhook-timestamp", seconds.clone());
-        if let Some(keys) = keys {
-            request = request.with_header("webhook-signature", keys.sign(&id, &seconds, &body));
-        }
-        if self.is_cloud_event {
-            request = request
-                .with_header("ce-specversion", "1.0")
-                .with_header("ce-id", id)
-                .with_header("ce-type", format!("reveille.{}", text("event")))
-                .with_header("ce-source", format!("//{}/reveille", self.server_name))
-                .with_header("ce-time", text("timestamp"));
-        }
-        let request = headers.into_iter().fold(request, |request, (name, value)| request.with_header(name, value));
-        Ok((request.with_body("application/json", body), redaction))
+    fn request(&self, ready: &ReadyWebhook, delivery: &ClaimedDelivery) -> Result<(HttpRequest, Redaction), Outcome> {
+        let prepared = self.payload.request(&ready.url, delivery)?;
+        let login = self.login();
+        let secrets = ready.headers.iter().map(|(_, value)| value).chain(&prepared.secrets).chain(&login);
+        let redaction = Redaction::new([&ready.url, &prepared.request.url], secrets.map(String::as_str));
+        let with =
+            |request: HttpRequest, (name, value): &(String, String)| request.with_header(name.clone(), value.clone());
+        Ok((ready.headers.iter().fold(prepared.request, with), redaction))
     }
 
-    /// Whether the secrets are there; the login is not looked at.
-    fn ready(&self) -> Result<(), String> {
-        self.keys()?;
-        self.headers().map(drop)
-    }
-
-    /// The headers of the configuration, with their values.
-    fn headers(&self) -> Result<Vec<(String, String)>, String> {
-        self.headers.iter().map(|header| Ok((header.name.clone(), header.read()?))).collect()
-    }
-
-    /// What signs; none where no secret is configured.
-    fn keys(&self) -> Result<Option<SigningKeys>, String> {
-        let Some(secret) = &self.secret else { return Ok(None) };
-        let text = secret.read().map_err(|error| error.to_string())?;
-        SigningKeys::read(&text).map(Some).map_err(|reason| format!("{} {reason}", secret.key()))
+    /// What the login sends: the password or the token as it is kept, and in base64 with the name.
+    fn login(&self) -> Vec<String> {
+        let credentials = &self.endpoint.settings().credentials;
+        let Some(SecretSource::Kept(place)) = credentials.secret() else { return Vec::new() };
+        let Ok(secret) = place.read() else { return Vec::new() };
+        let coded = |name: String| base64(format!("{name}:{}", secret.expose()).as_bytes());
+        credentials.username().map(coded).into_iter().chain([secret.expose().to_owned()]).collect()
     }
 
     /// Whether the receiver can be reached; nothing is posted.
-    async fn check(&self) -> Result<String, SinkError> {
-        self.ready().map_err(SinkError)?;
-        let request = HttpRequest::new(Method::new("OPTIONS"), &self.url);
-        let sent = tokio::time::timeout(self.timeout, self.client.send_and_read(request, || AnswerReader)).await;
+    async fn check(&self) -> Result<String, String> {
+        let ready = self.ready()?;
+        let request = HttpRequest::new(Method::new("OPTIONS"), &ready.url);
+        let sent = tokio::time::timeout(self.timeout, ready.client.send_and_read(request, || AnswerReader)).await;
         match sent {
-            Ok(Ok(_)) => Ok(format!("{} answers", self.client_name())),
-            Ok(Err(error)) => Err(SinkError(error.without_paths().to_string())),
-            Err(_) => Err(SinkError(format!("{} did not answer in time", self.client_name()))),
+            Ok(Ok(_)) => Ok(format!("{} answers", server(&ready.url))),
+            Ok(Err(error)) => Err(error.without_paths().to_string()),
+            Err(_) => Err(format!("{} did not answer in time", server(&ready.url))),
         }
     }
 
-    /// The server, for messages: the rest of the address may be a secret.
-    fn client_name(&self) -> String {
-        self.url.origin().ascii_serialization()
+    /// What the answer of the receiver means.
+    fn outcome(&self, received: &Received<Vec<u8>>, redaction: &Redaction) -> Outcome {
+        let response = &received.response;
+        let text = String::from_utf8_lossy(received.read.as_deref().unwrap_or_default());
+        let answer = ReceiverAnswer::new(response.status, response.retry_after, &text);
+        let verdict = self.payload.verdict(&answer);
+        let mut told = format!("HTTP {}", answer.status);
+        if verdict == AnswerVerdict::Settings && answer.is_success() {
+            told.push_str(&format!(", which is not how {} answers", self.payload.receiver()));
+        }
+        if !text.trim().is_empty() {
+            told.push_str(&format!(": {}", first_octets(&redaction.applied(&text), KEPT)));
+        }
+        match verdict {
+            AnswerVerdict::Delivered => Outcome::Delivered,
+            AnswerVerdict::Later(after) => {
+                Outcome::Retry { response: told, after: after.map(|pause| pause.min(LIMITS.max_retry_after)) }
+            }
+            AnswerVerdict::Never => Outcome::permanent(told),
+            AnswerVerdict::Settings => Outcome::Down { response: told, closure: Closure::Settings },
+        }
     }
 }
 
@@ -237,18 +254,9 @@ fn not_answered(error: HttpError) -> Outcome {
     Outcome::Down { response: error.without_paths().to_string(), closure }
 }
 
-/// What the answer of the receiver means.
-fn outcome(received: &Received<Vec<u8>>, redaction: &Redaction) -> Outcome {
-    let HttpResponse { status, retry_after, .. } = &received.response;
-    let said = redaction.applied(&String::from_utf8_lossy(received.read.as_deref().unwrap_or_default()));
-    let response = if said.trim().is_empty() { format!("HTTP {status}") } else { format!("HTTP {status}: {said}") };
-    match status {
-        200..=299 => Outcome::Delivered,
-        401 => Outcome::Down { response, closure: Closure::Settings },
-        408 | 425 | 429 => Outcome::Retry { response, after: *retry_after },
-        400..=499 => Outcome::permanent(response),
-        _ => Outcome::Retry { response, after: *retry_after },
-    }
+/// The server of `url`, for messages: the rest of the address may be a secret.
+fn server(url: &Url) -> String {
+    url.origin().ascii_serialization()
 }
 
 /// Reads the beginning of the answer.
@@ -266,16 +274,16 @@ impl BodyReader for AnswerReader {
         // The status says what matters, whatever becomes of the body.
         while let Ok(Some(piece)) = body.next().await {
             answer.extend_from_slice(&piece);
-            if answer.len() >= ANSWER {
+            if answer.len() >= READ {
                 break;
             }
         }
-        answer.truncate(ANSWER);
+        answer.truncate(READ);
         Ok(answer)
     }
 
     fn read_whole(self, body: &[u8]) -> Vec<u8> {
-        body.get(..ANSWER).unwrap_or(body).to_vec()
+        body.get(..READ).unwrap_or(body).to_vec()
     }
 }
 

@@ -22,7 +22,6 @@ use tokio::time::{sleep, timeout};
 use tracing::Instrument as _;
 
 use self::allowance::Allowance;
-use self::localizer::Localizers;
 use self::login::MailLogin;
 use self::message::{Mail, MessageBuilder};
 use self::pool::Pool;
@@ -55,10 +54,13 @@ mod templates;
 mod times;
 mod trust;
 
-pub use localizer::known_locale;
+pub use boilerplate::is_boilerplate;
+pub use clean::{beginning, line, paragraphs};
+pub use localizer::{DEFAULT as DEFAULT_LOCALE, Localizer, Localizers, known_locale};
 pub use login::{LoginSecret, LoginSettings};
 pub use settings::{EmailSettings, SmtpSecurity};
 pub use templates::{MailTemplates, export as export_templates};
+pub use times::EventTimes;
 
 /// The sink `email`.
 pub const KIND: SinkKind =

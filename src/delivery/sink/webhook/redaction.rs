@@ -14,11 +14,12 @@ const SHORTEST: usize = 6;
 pub struct Redaction(Vec<String>);
 
 impl Redaction {
-    /// Hides the path and the query of `url`, and `secrets`.
-    pub fn new<'a>(url: &Url, secrets: impl IntoIterator<Item = &'a str>) -> Redaction {
-        let path = [url.path().trim_end_matches('/'), url.query().unwrap_or_default()];
-        let decoded = path.map(|text| String::from_utf8_lossy(&percent_decoded(text)).into_owned());
-        let all = path.map(str::to_owned).into_iter().chain(decoded).chain(secrets.into_iter().map(str::to_owned));
+    /// Hides the paths and the queries of `urls`, and `secrets`.
+    pub fn new<'a>(urls: [&Url; 2], secrets: impl IntoIterator<Item = &'a str>) -> Redaction {
+        let parts =
+            urls.into_iter().flat_map(|url| [url.path().trim_end_matches('/'), url.query().unwrap_or_default()]);
+        let decoded = |text: &str| String::from_utf8_lossy(&percent_decoded(text)).into_owned();
+        let all = parts.flat_map(|text| [text.to_owned(), decoded(text)]).chain(secrets.into_iter().map(str::to_owned));
         let mut hidden: Vec<String> = all.filter(|text| text.len() >= SHORTEST).collect();
         // One that is part of another one comes later.
         hidden.sort_by_key(|text| std::cmp::Reverse(text.len()));
@@ -38,7 +39,7 @@ mod tests {
     #[test]
     fn a_receiver_that_repeats_the_path_or_a_secret_shows_nothing_of_it() {
         let url = Url::parse("https://hooks.example.org/bot12:Ab%2Fc/send/?key=sesame").unwrap();
-        let redaction = Redaction::new(&url, ["token-of-mine", "x"]);
+        let redaction = Redaction::new([&url, &url], ["token-of-mine", "x"]);
         let said = "POST /bot12:Ab%2Fc/send: no x for token-of-mine, /bot12:Ab/c/send?key=sesame";
         assert_eq!(redaction.applied(said), "POST …: no x for …, …?…");
     }

@@ -1,13 +1,15 @@
 //! The keys of `kind = "webhook"`.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 use reqwest::Url;
+use toml::de::DeValue;
 
+use super::endpoint::{AllowedAddresses, PRIVATE, ReceiverAddress};
 use super::headers::{self, HeaderSetting};
+use super::payload::{PayloadSettings, ServiceSettings};
+use super::preset::{MessageOptions, PRESETS, Preset, Priority, RecipientKey, TokenUse};
 use crate::delivery::render::JsonFormat;
-use crate::http::is_public;
 use crate::tables::secret::{self, Keys};
 use crate::tables::{Credentials, PasswordScheme, SecretRef, Section, address, value};
 
@@ -23,13 +25,27 @@ const SECRET: Keys = Keys {
     command: "secret_command",
 };
 
+/// The keys of the key of a user of Pushover.
+const USER_KEY: Keys = Keys {
+    plain: "user_key",
+    file: "user_key_file",
+    variable: "user_key_env",
+    credential: "user_key_credential",
+    command: "user_key_command",
+};
+
+const PRIORITIES: [(&str, Priority); 4] =
+    [("low", Priority::Low), ("normal", Priority::Normal), ("high", Priority::High), ("urgent", Priority::Urgent)];
+
 /// `kind = "webhook"`
 #[derive(Clone, Debug)]
 pub struct WebhookSettings {
     /// Where notifications are posted to.
-    pub url: Url,
-    /// Where the secrets are that sign; none: nothing is signed.
-    pub secret: Option<SecretRef>,
+    pub address: ReceiverAddress,
+    /// What may be connected to.
+    pub allowed: AllowedAddresses,
+    /// What is posted.
+    pub payload: PayloadSettings,
     /// How requests log in.
     pub credentials: Credentials,
     /// Further headers of requests.
@@ -38,51 +54,127 @@ pub struct WebhookSettings {
     pub ca_file: Option<PathBuf>,
     /// Requests that are sent at the same time.
     pub max_concurrent: usize,
-    /// Whether private addresses are connected to.
-    pub allow_private: bool,
-    /// Whether requests have the headers of CloudEvents in binary mode.
-    pub cloud_events: bool,
-    /// How the JSON is written.
-    pub format: JsonFormat,
 }
 
 /// Reads the keys; none where something is wrong, which is then reported.
 pub fn read(section: &Section<'_>) -> Option<WebhookSettings> {
-    let format = JsonFormat::read(section);
-    let allow_plaintext = section.read("allow_plaintext", value::boolean).unwrap_or(false);
-    let allow_private = section.read("allow_private", value::boolean).unwrap_or(false);
-    let cloud_events = section.read("cloudevents", value::boolean).unwrap_or(false);
+    let preset = section.read("preset", preset);
+    let allowed = AllowedAddresses {
+        private: section.read("allow_private", value::boolean).unwrap_or(false),
+        plaintext: section.read("allow_plaintext", value::boolean).unwrap_or(false),
+    };
     let most = section.read("max_concurrent", value::number(1, 100)).unwrap_or(MAX_CONCURRENT);
-    let secret = secret::read(section, &SECRET);
     let ca_file = section.read("ca_file", value::string).map(|written| section.path(&written));
-    let credentials = login(section);
+    let payload = match preset {
+        Some(preset) => PayloadSettings::Service(service(section, preset)),
+        None => PayloadSettings::Json {
+            secret: secret::read(section, &SECRET),
+            cloud_events: section.read("cloudevents", value::boolean).unwrap_or(false),
+            format: JsonFormat::read(section),
+        },
+    };
+    let credentials = credentials(section, preset.map_or(TokenUse::Login, |preset| preset.token));
     let headers = headers::read(section, credentials != Credentials::None);
-    let url = section.required("url", |written| address::caldav(written, allow_plaintext))?;
+    let address = receiver(section, preset.and_then(|preset| preset.url), allowed)?;
+    let max_concurrent = usize::try_from(most).unwrap_or(1);
+    Some(WebhookSettings { address, allowed, payload, credentials, headers, ca_file, max_concurrent })
+}
+
+fn preset(value: &DeValue<'_>) -> Result<Preset, String> {
+    let presets: Vec<(&'static str, Preset)> = PRESETS.iter().map(|preset| (preset.name, *preset)).collect();
+    value::choose(&value::string(value)?, &presets)
+}
+
+/// The keys of `preset`.
+fn service(section: &Section<'_>, preset: Preset) -> ServiceSettings {
+    let token = match preset.token {
+        TokenUse::Inside => required_secret(section, &secret::TOKEN),
+        TokenUse::Login | TokenUse::Bearer => None,
+    };
+    let recipient = match preset.recipient {
+        RecipientKey::None => None,
+        RecipientKey::Room => section.required("room", room).map(|room| SecretRef::written("room", room)),
+        RecipientKey::ChatId => section.required("chat_id", chat).map(|chat| SecretRef::written("chat_id", chat)),
+        RecipientKey::UserKey => required_secret(section, &USER_KEY),
+    };
+    let (mut priority, mut tags) = (None, None);
+    if preset.has_priority {
+        priority = section.read("priority", value::one_of(&PRIORITIES));
+    }
+    if preset.has_tags {
+        tags = section.read("tags", value::strings);
+    }
+    let options = MessageOptions {
+        priority: priority.unwrap_or_default(),
+        tags: tags.unwrap_or_default(),
+        click_url: section.read("click_url", link),
+    };
+    ServiceSettings { preset, token, recipient, options }
+}
+
+fn required_secret(section: &Section<'_>, keys: &Keys) -> Option<SecretRef> {
+    let place = secret::read(section, keys);
+    if place.is_none() && !section.has(keys.plain) && keys.named(section).is_none() {
+        section.report(keys.file, "is missing");
+    }
+    place
+}
+
+fn room(value: &DeValue<'_>) -> Result<String, String> {
+    let id = value::string(value)?;
+    match id.strip_prefix('!') {
+        Some(rest) if !rest.is_empty() => Ok(id),
+        _ => Err("must be the id of a room, which begins with '!': the settings of the room show it".to_owned()),
+    }
+}
+
+/// A number, which is negative for groups, or the `@name` of a channel.
+fn chat(value: &DeValue<'_>) -> Result<String, String> {
+    let id = match value {
+        DeValue::Integer(digits) => digits.as_str().to_owned(),
+        other => value::string(other)?,
+    };
+    let is_chat = id.strip_prefix('@').is_some_and(|name| !name.is_empty()) || id.parse::<i64>().is_ok();
+    if is_chat { Ok(id) } else { Err("must be the number of a chat, or the @name of a channel".to_owned()) }
+}
+
+/// The address of a page, or of an app on a phone.
+fn link(value: &DeValue<'_>) -> Result<String, String> {
+    let written = value::string(value)?;
+    Url::parse(&written).map(|url| url.to_string()).map_err(|why| format!("is not an address ({why})"))
+}
+
+/// The address of the receiver; `usual` is that of the service, if it has only one.
+fn receiver(section: &Section<'_>, usual: Option<&str>, allowed: AllowedAddresses) -> Option<ReceiverAddress> {
+    if secret::URL.named(section).is_some() {
+        return secret::read(section, &secret::URL).map(ReceiverAddress::Kept);
+    }
+    let url = match usual.filter(|_| !section.has("url")) {
+        Some(usual) => usual.to_owned(),
+        None => section.required("url", |written| address::caldav(written, allowed.plaintext))?,
+    };
     let url = Url::parse(&url).ok()?;
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    if !allow_private && host.parse::<IpAddr>().is_ok_and(|address| !is_public(address)) {
-        section.report("url", "names a private address: say allow_private = true if that is meant");
+    if !allowed.include(&url) {
+        section.report("url", PRIVATE);
         return None;
     }
-    let max_concurrent = usize::try_from(most).unwrap_or(1);
-    Some(WebhookSettings {
-        url,
-        secret,
-        credentials,
-        headers,
-        ca_file,
-        max_concurrent,
-        allow_private,
-        cloud_events,
-        format,
-    })
+    Some(ReceiverAddress::Written(url))
 }
 
 /// The login: by name and password (Basic), or by token.
-fn login(section: &Section<'_>) -> Credentials {
+fn credentials(section: &Section<'_>, token_use: TokenUse) -> Credentials {
+    if token_use == TokenUse::Inside {
+        return Credentials::None;
+    }
+    let token = secret::read_source(section, &secret::TOKEN);
+    if token_use == TokenUse::Bearer {
+        if token.is_none() && !section.has(secret::TOKEN.plain) && secret::TOKEN.named_source(section).is_none() {
+            section.report("token_file", "is missing");
+        }
+        return token.map_or(Credentials::None, |token| Credentials::Bearer { token });
+    }
     let username = section.read("username", value::string);
     let password = secret::read_source(section, &secret::PASSWORD);
-    let token = secret::read_source(section, &secret::TOKEN);
     match (username, password, token) {
         (None, None, None) => Credentials::None,
         (None, None, Some(token)) => Credentials::Bearer { token },

@@ -3,8 +3,11 @@ use std::sync::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
+use super::endpoint::{AllowedAddresses, ReceiverAddress};
+use super::signature::SigningKeys;
 use super::*;
 use crate::calendar::zone::Zones;
+use crate::clock::Clock;
 use crate::delivery::render::JsonFormat;
 use crate::delivery::sink::any_sink::Sink;
 use crate::delivery::sink::samples::{delivery, melbourne};
@@ -48,15 +51,13 @@ impl Receiver {
 
     fn settings(&self, path: &str) -> WebhookSettings {
         WebhookSettings {
-            url: format!("http://localhost:{}{path}", self.port).parse().unwrap(),
-            secret: Some(SecretRef::inline("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\nold")),
+            address: ReceiverAddress::Written(format!("http://localhost:{}{path}", self.port).parse().unwrap()),
+            allowed: AllowedAddresses { private: true, plaintext: false },
+            payload: signed(false),
             credentials: Credentials::None,
             headers: vec![],
             ca_file: None,
             max_concurrent: 4,
-            allow_private: true,
-            cloud_events: false,
-            format: JsonFormat::default(),
         }
     }
 
@@ -67,6 +68,11 @@ impl Receiver {
     fn count(&self) -> usize {
         self.requests.lock().unwrap().len()
     }
+}
+
+fn signed(cloud_events: bool) -> PayloadSettings {
+    let secret = Some(SecretRef::inline("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\nold"));
+    PayloadSettings::Json { secret, cloud_events, format: JsonFormat::default() }
 }
 
 fn sink(settings: WebhookSettings, timeout: Duration) -> Sink {
@@ -115,7 +121,7 @@ fn answer(path: &str) -> Option<&'static str> {
 #[tokio::test]
 async fn a_notification_is_posted_with_its_signatures_and_the_headers_of_cloud_events() {
     let receiver = Receiver::start(answer).await;
-    let settings = WebhookSettings { cloud_events: true, ..receiver.settings("/ok") };
+    let settings = WebhookSettings { payload: signed(true), ..receiver.settings("/ok") };
     assert_eq!(sink(settings, Duration::from_secs(20)).send_one(alarm()).await, Outcome::Delivered);
     let request = receiver.requests.lock().unwrap()[0].clone();
     let (head, body) = request.split_once("\r\n\r\n").unwrap();
@@ -169,7 +175,8 @@ async fn the_answer_decides_what_becomes_of_the_alarm() {
 #[tokio::test]
 async fn a_name_that_leads_to_a_private_address_is_refused_and_nothing_is_sent() {
     let receiver = Receiver::start(answer).await;
-    let settings = WebhookSettings { allow_private: false, ..receiver.settings("/ok") };
+    let settings =
+        WebhookSettings { allowed: AllowedAddresses { private: false, plaintext: false }, ..receiver.settings("/ok") };
     let sink = sink(settings, Duration::from_secs(20));
     let Outcome::Down { response, closure: Closure::Down } = sink.send_one(alarm()).await else { panic!() };
     assert!(response.contains("private address"), "{response}");

@@ -80,3 +80,5 @@ over-task = Termin tego zadania już minął.
 
 footer-event = Wysłano przez { $server }, ponieważ wydarzenie w kalendarzu „{ $calendar }” ma przypomnienie.
 footer-task = Wysłano przez { $server }, ponieważ zadanie w kalendarzu „{ $calendar }” ma przypomnienie.
+
+answer = Odrzuć lub odłóż
