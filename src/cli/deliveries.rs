@@ -43,7 +43,7 @@ struct RetryArgs {
     /// The id of a delivery, as the list shows it: FIRING/SINK or FIRING/SINK/RECIPIENT
     #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
     ids: Vec<DeliveryId>,
-    /// Retry all that failed or are pending
+    /// Retry all that failed or are pending, except those that quiet hours hold
     #[arg(long)]
     all: bool,
     #[command(flatten)]
@@ -74,6 +74,8 @@ struct DeliveryEntry {
     unknown: i64,
     /// For one that is pending: not before.
     next_attempt: Option<String>,
+    /// For one that quiet hours hold: until when.
+    held_until: Option<String>,
     /// What the sink said last.
     #[serde(rename = "answer")]
     response: Option<String>,
@@ -140,6 +142,7 @@ fn json(row: DeliveryRow) -> DeliveryEntry {
         id: id(&row),
         firing: row.firing,
         next_attempt: (row.state == Some(DeliveryState::Pending)).then(|| row.next_attempt.to_string()),
+        held_until: row.is_held_until().map(|until| until.to_string()),
         sink: row.sink,
         recipient: row.recipient,
         state: row.state,
@@ -164,7 +167,10 @@ fn table(rows: Vec<DeliveryRow>) -> Table {
             Some(DeliveryState::Failed) => Style::Bad,
             Some(DeliveryState::Pending | DeliveryState::Cancelled) | None => Style::Doubtful,
         };
-        let at = written_or_dash(row.settled_at.or(Some(row.next_attempt)));
+        let at = match row.is_held_until() {
+            Some(until) => format!("held until {}", written(until)),
+            None => written_or_dash(row.settled_at.or(Some(row.next_attempt))),
+        };
         table.row([
             Cell::plain(id(&row)),
             Cell::plain(written(row.due)),

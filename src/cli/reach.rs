@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 
+use crate::calendar::zone::{Zone, Zones};
 use crate::config::Config;
 use crate::delivery::routing::{Envelope, Routing};
+use crate::time::UtcMillis;
 
 /// The sinks of the configuration.
 #[derive(Debug)]
@@ -19,6 +21,19 @@ impl Reach {
     /// Why a user whose address is not known misses alarms, a sentence; none if no sink writes to the user.
     pub(super) fn no_address(&self, user: &str) -> Option<String> {
         self.0.no_address(user)
+    }
+
+    /// Until when quiet hours hold `alarm`, which fires at `at`; none if they do not. `user_zone` is the id of the
+    /// user's zone.
+    pub(super) fn held_until(
+        &self,
+        alarm: Envelope<'_>,
+        at: UtcMillis,
+        zones: &Zones,
+        user_zone: Option<&str>,
+    ) -> Option<UtcMillis> {
+        let zone = || user_zone.and_then(|id| zones.resolve(id, None, None)).unwrap_or_else(Zone::utc);
+        self.0.held_until(alarm, at, zone)
     }
 
     /// Why no sink takes `alarm`, a sentence; none if one does. `own` are the addresses of its user.

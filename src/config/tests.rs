@@ -1,3 +1,5 @@
+use jiff::civil::{Weekday, time};
+
 use crate::calendar::ical::component::ComponentKind;
 use crate::delivery::alarm_filter::AlarmFilter;
 use std::os::unix::fs::PermissionsExt as _;
@@ -156,6 +158,7 @@ fn the_example_shows_every_key() {
         include_str!("../delivery/event_settings.rs"),
         include_str!("../delivery/alarm_filter.rs"),
         include_str!("../delivery/user_routing.rs"),
+        include_str!("../delivery/quiet_hours.rs"),
         include_str!("../delivery/sink/registry.rs"),
         include_str!("../delivery/sink/file.rs"),
         include_str!("../delivery/sink/cyrus_notify.rs"),
@@ -728,6 +731,31 @@ fn sinks_and_users_filter_alarms() {
     );
     let wrong = problem("[[sink]]\nkind = 'stdout'\ncomponents = ['VEVNT']\n");
     assert!(wrong.starts_with("reveille.toml:3: sink 1: components is 'VEVNT'"), "{wrong}");
+}
+
+#[test]
+fn users_have_quiet_hours() {
+    let quiet = |table: &str| load_text(&format!("[users.mary]\nquiet = {table}\n"));
+    let read = |table: &str| quiet(table).unwrap().user_routing()["mary"].quiet.clone().unwrap();
+    let night = read("{ from = '22:00', until = '07:00', days = ['fri', 'sat'], email = true }");
+    assert_eq!((night.from, night.until), (time(22, 0, 0, 0), Some(time(7, 0, 0, 0))));
+    assert_eq!((night.days, night.email), (vec![Weekday::Friday, Weekday::Saturday], true));
+    assert_eq!(
+        (read("{ from = '00:00', until = '24:00' }").until, read("{ from = '00:00', until = '01:00' }").email),
+        (None, false)
+    );
+    for (table, told) in [
+        ("{ from = '22:00' }", "quiet: until is missing"),
+        ("{ from = '22:00', until = '25:00' }", "quiet: until is '25:00', which is not a time of day"),
+        ("{ from = '24:00', until = '07:00' }", "quiet: from is '24:00', which is not a time of day"),
+        ("{ from = '07:00', until = '07:00' }", "quiet: until is the same as from"),
+        ("{ from = '22:00', until = '07:00', day = 'mon' }", "unknown key 'day'"),
+        ("{ from = '22:00', until = '07:00', days = 'monday' }", "quiet: days is 'monday'"),
+        ("'22:00'", "quiet is a text and must be a table"),
+    ] {
+        let wrong = quiet(table).unwrap_err();
+        assert!(wrong.contains(told), "{table}\n{wrong}");
+    }
 }
 
 #[test]

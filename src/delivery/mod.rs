@@ -2,7 +2,7 @@
 //! knows nothing of calendars, recurrence or SQL.
 //!
 //! * [`routing`]: which sinks an alarm goes to, by what the sinks say ([`alarm_filter`]) and the users
-//!   ([`user_routing`]).
+//!   ([`user_routing`]); [`quiet_hours`]: when it is held.
 //! * [`sink`]: what a sink is, is given and says; its folder has the sinks.
 //! * [`worker`]: claim, send, settle; [`new_deliveries`] wakes it when there is something to claim.
 //! * [`retry`]: when to try again, and when to give up.
@@ -17,6 +17,7 @@ pub mod deadline;
 pub mod event_settings;
 pub mod gate;
 pub mod new_deliveries;
+pub mod quiet_hours;
 pub mod render;
 pub mod retry;
 pub mod routing;

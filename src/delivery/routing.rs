@@ -6,10 +6,13 @@ use super::address::{bare, key};
 use super::alarm_filter::AlarmFilter;
 use super::sink::{Recipients, SinkConfig};
 use super::user_routing::UserRouting;
+use crate::calendar::ical::alarm::Action;
 use crate::calendar::ical::component::Component;
+use crate::calendar::zone::Zone;
 use crate::ledger::Route;
 use crate::notification::Notification;
 use crate::text::matches_pattern;
+use crate::time::UtcMillis;
 
 /// The filters of the sinks, with the ids that the ledger knows the sinks by, and what users say.
 #[derive(Clone, Debug)]
@@ -78,10 +81,20 @@ impl Routing {
         if own.is_empty() && self.user_refusal(alarm, own).is_none() {
             let lacking = self.sinks.iter().filter(|(_, filter)| filter.writes_to(alarm.user));
             let lacking = lacking.filter(|(_, filter)| filter.refusal(alarm, own).is_none());
-            routes.extend(lacking.map(|(sink, _)| Route { sink: *sink, recipient: String::new() }));
+            routes.extend(lacking.map(|(sink, _)| Route { sink: *sink, recipient: String::new(), not_before: None }));
             routes.sort_unstable();
         }
         routes
+    }
+
+    /// Until when quiet hours of its user hold `alarm`, which fires at `at`; none if they do not. `zone` is that of the
+    /// user.
+    pub fn held_until(&self, alarm: Envelope<'_>, at: UtcMillis, zone: impl FnOnce() -> Zone) -> Option<UtcMillis> {
+        let quiet = self.users.get(alarm.user)?.quiet.as_ref()?;
+        if alarm.action == Action::Email.name() && !quiet.email {
+            return None;
+        }
+        quiet.end(at, &zone())
     }
 
     /// Where a store event goes of a calendar of `user` that has this name and id: to sinks that take events, whatever
@@ -89,7 +102,7 @@ impl Routing {
     pub fn event_routes(&self, user: &str, name: &str, id: &str) -> Vec<Route> {
         let takes = |filter: &SinkFilter| filter.events && filter.is_user(user) && filter.is_calendar(name, id);
         let sinks = self.sinks.iter().filter(|(_, filter)| takes(filter));
-        sinks.map(|(sink, _)| Route { sink: *sink, recipient: String::new() }).collect()
+        sinks.map(|(sink, _)| Route { sink: *sink, recipient: String::new(), not_before: None }).collect()
     }
 
     /// Why a user of whom no address is known misses alarms, and what to do; none where no sink writes to the user.
@@ -117,7 +130,7 @@ impl Routing {
                 None => vec![String::new()],
                 Some(recipients) => addresses(recipients, alarm, own),
             };
-            routes.extend(recipients.into_iter().map(|recipient| Route { sink: *sink, recipient }));
+            routes.extend(recipients.into_iter().map(|recipient| Route { sink: *sink, recipient, not_before: None }));
         }
         routes.sort_unstable();
         routes

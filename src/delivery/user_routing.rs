@@ -1,6 +1,7 @@
 //! What `[users."NAME"]` says of the way that the user's alarms take.
 
 use super::alarm_filter::AlarmFilter;
+use super::quiet_hours::QuietHours;
 use crate::tables::{Section, value};
 
 /// The keys of `[users."NAME"]` that decide whether the user's alarms go to sinks.
@@ -10,6 +11,8 @@ pub struct UserRouting {
     pub muted: Vec<String>,
     /// Which alarms go to sinks at all.
     pub filter: AlarmFilter,
+    /// When alarms are held.
+    pub quiet: Option<QuietHours>,
 }
 
 impl UserRouting {
@@ -18,6 +21,7 @@ impl UserRouting {
         UserRouting {
             muted: section.read("muted", value::strings).unwrap_or_default(),
             filter: AlarmFilter::read(section),
+            quiet: QuietHours::read(section),
         }
     }
 }

@@ -10,7 +10,7 @@ use super::renderer::FiringRenderer;
 use crate::calendar::schedule::Schedule;
 use crate::calendar::schedule::alarm_instance::{AlarmInstance, fire_as_one};
 use crate::delivery::routing::Envelope;
-use crate::ledger::{CalendarRow, FiringState, NewFiring};
+use crate::ledger::{CalendarRow, FiringState, NewFiring, Route};
 use crate::notification::{About, Notification, StoredNotification, identity};
 use crate::time::UtcMillis;
 
@@ -66,7 +66,7 @@ impl FiringRenderer {
         let from = from.max(too_late);
         let mut end = until;
         if from < until {
-            end = self.on_time(schedule, object, from..until, &mut firings);
+            end = self.on_time(schedule, object, from..until, now, &mut firings);
             firings.extend(suppressed(schedule, object, from..end));
         }
         firings.shrink_to_fit();
@@ -80,6 +80,7 @@ impl FiringRenderer {
         schedule: &Schedule<'_>,
         object: ObjectInCalendar<'_>,
         window: Range<UtcMillis>,
+        now: UtcMillis,
         firings: &mut Vec<NewFiring>,
     ) -> UtcMillis {
         let Range { start: mut cursor, end: until } = window;
@@ -93,7 +94,7 @@ impl FiringRenderer {
                     return instance.at;
                 }
                 last = Some(instance.at);
-                let firing = self.fired(&instance, object);
+                let firing = self.fired(&instance, object, now);
                 octets += firing.notification.len();
                 firings.push(firing);
             }
@@ -128,10 +129,10 @@ impl FiringRenderer {
                     firings.push(NewFiring {
                         state: FiringState::Missed,
                         routes: Vec::new(),
-                        ..self.fired(&instance, object)
+                        ..self.fired(&instance, object, until)
                     });
                 } else {
-                    rest = Some(self.fired(&instance, object));
+                    rest = Some(self.fired(&instance, object, until));
                 }
             }
             cursor = end;
@@ -146,13 +147,17 @@ impl FiringRenderer {
         firings.extend(rest);
     }
 
-    fn fired(&self, instance: &AlarmInstance<'_>, object: ObjectInCalendar<'_>) -> NewFiring {
+    /// The firing of `instance`, not before `now`.
+    fn fired(&self, instance: &AlarmInstance<'_>, object: ObjectInCalendar<'_>, now: UtcMillis) -> NewFiring {
         let ObjectInCalendar { row, about, .. } = object;
         let identity = identity(about, object.href, instance);
         let answer_url = self.answer_links.link(&row.source, &identity, instance.at);
         let notification = Notification::new(instance, about, identity, &self.settings.sender, UtcMillis(0));
         let notification = Notification { answer_url, ..notification };
-        let routes = self.settings.routing.routes(Envelope::of(&notification, instance.component), &row.info.emails);
+        let (routing, envelope) = (&self.settings.routing, Envelope::of(&notification, instance.component));
+        let not_before = routing.held_until(envelope, now.max(instance.at), || self.user_zone(row));
+        let routes = routing.routes(envelope, &row.info.emails).into_iter();
+        let routes = routes.map(|route| Route { not_before, ..route }).collect();
         let mut json = notification.to_json_within(self.settings.sender.max_size);
         // A hundred thousand of them may wait for their second.
         json.shrink_to_fit();

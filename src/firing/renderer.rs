@@ -10,7 +10,7 @@ use super::context::context;
 use crate::answer_link::AnswerLinks;
 use crate::calendar::context::CalendarContext;
 use crate::calendar::ical::object::ObjectLimits;
-use crate::calendar::zone::Zones;
+use crate::calendar::zone::{Zone, Zones};
 use crate::config::Config;
 use crate::delivery::event_settings::EventSettings;
 use crate::delivery::routing::Routing;
@@ -76,6 +76,12 @@ impl FiringRenderer {
     /// What the objects of `row` depend on besides their text.
     pub fn context(&self, row: &CalendarRow) -> CalendarContext {
         context(&row.info, self.settings.zones.clone(), self.settings.limits)
+    }
+
+    /// The zone of the user of `row`; UTC if it is not known.
+    pub(super) fn user_zone(&self, row: &CalendarRow) -> Zone {
+        let zone = row.info.user_zone.as_deref();
+        zone.and_then(|id| self.settings.zones.resolve(id, None, None)).unwrap_or_else(Zone::utc)
     }
 
     /// Logs what is wrong with an object, as far as its user's other objects have left lines for it.

@@ -62,3 +62,55 @@ fn alarms_go_where_sinks_and_users_let_them_and_explain_says_what_refuses_them()
     let states = stage.listing(&["firings", "--since", "2026-01-01T00:00:00Z"]);
     assert!(states.len() == 3 && states.iter().all(|firing| firing["state"] == "fired"), "{states:?}");
 }
+
+#[test]
+fn quiet_hours_hold_alarms_until_they_are_over_and_through_restarts() {
+    let stage = Stage::new();
+    let berlin = "zone = 'Europe/Berlin'\nquiet = { from = '22:00', until = '07:00' }";
+    // Clocks go forward in the night to 29 March 2026.
+    put(&stage, "late.ics", "20260328T193000Z", "");
+    put(&stage, "before.ics", "20260328T205959Z", "");
+    put(&stage, "night.ics", "20260328T213000Z", "");
+    put(&stage, "mail.ics", "20260328T214500Z", "");
+    let mail = fs::read_to_string(stage.file("mail.ics")).unwrap().replace("ACTION:DISPLAY", "ACTION:EMAIL");
+    fs::write(stage.file("mail.ics"), mail).unwrap();
+    touch(&stage.file("mail.ics"), "2026-03-01T00:00:00Z");
+    put(&stage, "tomorrow.ics", "20260330T020000Z", "");
+    configure(&stage, berlin, "");
+    stage.pass("2026-03-28T19:00:00Z");
+    let explained = |name: &str| {
+        let told = stage.listing(&["explain", &format!("{name}@example.org"), "--at", "2026-03-28T19:00:00Z"]);
+        told[0]["instances"][0]["heldUntil"].as_str().unwrap_or("-").to_owned()
+    };
+    let (over, next) = ("2026-03-29T05:00:00.000Z", "2026-03-30T05:00:00.000Z");
+    assert_eq!(["before.ics", "night.ics", "mail.ics"].map(explained), ["-", over, "-"]);
+    // Nothing runs until 23:00: what was due at 20:30 and at 21:59:59 is found in the quiet hours.
+    stage.pass("2026-03-28T22:00:00Z");
+    assert_eq!(stage.fired(), ["20260328T214500Z mail.ics"]);
+    let held: Vec<_> = stage.listing(&["deliveries", "--pending"]).iter().map(|row| row["heldUntil"].clone()).collect();
+    assert_eq!(held, [over, over, over]);
+    let shown = String::from_utf8(stage.reveille(&["deliveries"]).stdout).unwrap();
+    assert!(shown.contains("held until 2026-03-29"), "{shown}");
+    // Another zone counts for what fires from now on.
+    configure(&stage, &berlin.replace("Europe/Berlin", "America/New_York"), "");
+    stage.pass("2026-03-29T04:59:59Z");
+    assert_eq!(stage.fired().len(), 1);
+    stage.pass("2026-03-29T05:00:00Z");
+    stage.pass("2026-03-29T05:00:01Z");
+    assert_eq!(
+        stage.fired()[1..],
+        ["20260328T193000Z late.ics", "20260328T205959Z before.ics", "20260328T213000Z night.ics"]
+    );
+    assert_eq!(explained("tomorrow.ics"), "2026-03-30T11:00:00.000Z");
+    configure(&stage, &berlin.replace("}", ", days = ['mon'] }"), "");
+    stage.pass("2026-03-29T06:00:00Z");
+    assert_eq!(explained("tomorrow.ics"), "-", "the night that begins on Monday is the next one");
+    configure(&stage, berlin, "");
+    stage.pass("2026-03-30T02:00:00Z");
+    assert_eq!(explained("tomorrow.ics"), next);
+    assert_eq!(stage.fired().len(), 4);
+    let id = stage.listing(&["deliveries", "--pending"])[0]["id"].as_str().unwrap().to_owned();
+    assert!(stage.reveille(&["deliveries", "retry", &id]).status.success());
+    stage.pass("2026-03-30T02:00:01Z");
+    assert_eq!(stage.fired()[4..], ["20260330T020000Z tomorrow.ics"]);
+}

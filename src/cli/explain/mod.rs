@@ -18,6 +18,7 @@ use crate::calendar::ical::object::{Object, ObjectLimits};
 use crate::calendar::schedule::Schedule;
 use crate::calendar::schedule::alarm_instance::AlarmInstance;
 use crate::calendar::zone::Zones;
+use crate::calendar_info::CalendarInfo;
 use crate::config::Config;
 use crate::firing;
 use crate::ledger::{Inspector, LedgerError, ObjectRow};
@@ -130,7 +131,7 @@ impl Asked<'_> {
         let InputCalendar { info, user_zone } = ics_input::calendar(path, None, self.config, whose);
         let calendar_context = firing::context(&info, self.zones.clone(), self.limits());
         let about = firing::about(&info);
-        let builder = self.builder(user_zone, &about, &info.emails);
+        let builder = self.builder(user_zone, &about, &info);
         let reports = Schedule::of_text(&octets, &calendar_context, None, |_, schedule| {
             let explained = schedule.explain(&octets, self.at, self.count());
             if explained.is_empty() {
@@ -148,8 +149,8 @@ impl Asked<'_> {
         Ok(reports.unwrap_or_else(|error| Err(format!("{name} is not read: {error}"))))
     }
 
-    fn builder<'b>(&'b self, user_zone: UserZone, about: &'b About, emails: &'b [String]) -> ReportBuilder<'b> {
-        ReportBuilder { zones: self.zones, user_zone, at: self.at, reach: self.reach, about, emails }
+    fn builder<'b>(&'b self, user_zone: UserZone, about: &'b About, info: &'b CalendarInfo) -> ReportBuilder<'b> {
+        ReportBuilder { zones: self.zones, user_zone, at: self.at, reach: self.reach, about, info }
     }
 
     /// Explains what the ledger has of a UID.
@@ -182,7 +183,7 @@ impl Asked<'_> {
         let configured = self.config.sources.iter().find(|source| source.name == row.calendar.source);
         let user_zone = UserZone::of(configured, self.config, &row.calendar.info.user);
         let about = firing::about(&row.calendar.info);
-        let builder = self.builder(user_zone, &about, &row.calendar.info.emails);
+        let builder = self.builder(user_zone, &about, &row.calendar.info);
         let calendar_context = firing::context(&row.calendar.info, self.zones.clone(), self.limits());
         let mut report = builder.empty(uid);
         if let Ok(object) = Object::parse(&row.text, &self.limits()) {

@@ -57,6 +57,7 @@ pub(super) struct DeliveryFacts {
     pub(super) state: Option<DeliveryState>,
     pub(super) attempts: i64,
     pub(super) next_attempt: Option<String>,
+    pub(super) held_until: Option<String>,
     #[serde(rename = "answer")]
     pub(super) response: Option<String>,
     pub(super) settled_at: Option<String>,
@@ -127,6 +128,7 @@ async fn recorded(inspector: &mut Inspector, row: FiringRow) -> Result<Recorded,
 fn delivery(row: DeliveryRow) -> DeliveryFacts {
     let pending = row.state == Some(DeliveryState::Pending);
     DeliveryFacts {
+        held_until: row.is_held_until().map(|until| until.to_string()),
         sink: row.sink,
         recipient: row.recipient,
         state: row.state,

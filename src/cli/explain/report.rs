@@ -11,6 +11,7 @@ use crate::calendar::ical::alarm::Alarm;
 use crate::calendar::ical::component::Component;
 use crate::calendar::ical::value::Duration;
 use crate::calendar::zone::{Ambiguity, TzidMatch, Zones};
+use crate::calendar_info::CalendarInfo;
 use crate::cli::common::offset;
 use crate::cli::ics_input::UserZone;
 use crate::cli::reach::Reach;
@@ -130,6 +131,8 @@ pub(super) struct InstanceFacts {
     pub(super) outcome: Option<String>,
     /// Why no sink takes it.
     pub(super) no_sink: Option<String>,
+    /// Until when quiet hours of its user hold it; null if they do not, or no sink takes it.
+    pub(super) held_until: Option<String>,
 }
 
 /// One step on the way to an alarm instance.
@@ -178,8 +181,8 @@ pub(super) struct ReportBuilder<'a> {
     pub(super) at: UtcMillis,
     pub(super) reach: &'a Reach,
     pub(super) about: &'a About,
-    /// The user's own addresses.
-    pub(super) emails: &'a [String],
+    /// Its calendar, with the user's own addresses and zone.
+    pub(super) info: &'a CalendarInfo,
 }
 
 impl ReportBuilder<'_> {
@@ -193,7 +196,7 @@ impl ReportBuilder<'_> {
             tz_origin: self.zones.origin().to_owned(),
             object: None,
             faults: Vec::new(),
-            no_address: self.reach.no_address(&self.about.user).filter(|_| self.emails.is_empty()),
+            no_address: self.reach.no_address(&self.about.user).filter(|_| self.info.emails.is_empty()),
             components: Vec::new(),
             instances: Vec::new(),
             withheld: Vec::new(),
@@ -238,6 +241,12 @@ impl ReportBuilder<'_> {
             instance.joined.iter().filter(|joined| instance.alarm.is_none_or(|own| !std::ptr::eq(own, **joined)));
         let mut joined: Vec<u32> = others.filter_map(|alarm| line(alarm, all)).collect();
         joined.dedup();
+        let (action, recipients) = (instance.action.name(), instance.recipients());
+        let no_sink = self.no_sink(instance.component, action, &recipients);
+        let held_until = || {
+            let alarm = self.envelope(instance.component, action, &[]);
+            self.reach.held_until(alarm, instance.at, self.zones, self.info.user_zone.as_deref())
+        };
         InstanceFacts {
             at: instance.at,
             due: instance.at.to_string(),
@@ -253,7 +262,8 @@ impl ReportBuilder<'_> {
             standing: None,
             recorded: None,
             outcome: None,
-            no_sink: self.no_sink(instance.component, instance.action.name(), &instance.recipients()),
+            held_until: if no_sink.is_some() { None } else { held_until().map(|until| until.to_string()) },
+            no_sink,
         }
     }
 
@@ -278,9 +288,12 @@ impl ReportBuilder<'_> {
 
     fn no_sink(&self, component: &Component, action: &str, recipients: &[&str]) -> Option<String> {
         let recipients: Vec<String> = recipients.iter().map(|&recipient| recipient.to_owned()).collect();
+        self.reach.no_sink(self.envelope(component, action, &recipients), &self.info.emails)
+    }
+
+    fn envelope<'e>(&'e self, component: &'e Component, action: &'e str, recipients: &'e [String]) -> Envelope<'e> {
         let About { user, name, id, .. } = self.about;
-        let alarm = Envelope { action, user, calendar_name: name, calendar_id: id, recipients: &recipients, component };
-        self.reach.no_sink(alarm, self.emails)
+        Envelope { action, user, calendar_name: name, calendar_id: id, recipients, component }
     }
 
     fn zone(&self, explained: &ZoneUse) -> ZoneFacts {

@@ -145,7 +145,11 @@ fn instance(explained: &InstanceFacts, at: UtcMillis, printer: &mut Printer) -> 
     }
     match &explained.recorded {
         Some(recorded) => deliveries(recorded, printer),
-        None => explained.no_sink.iter().try_for_each(|why| printer.line(format!("    {why}"))),
+        None => {
+            let held =
+                explained.held_until.iter().map(|until| format!("its delivery is held until {until} by quiet hours"));
+            explained.no_sink.iter().cloned().chain(held).try_for_each(|line| printer.line(format!("    {line}")))
+        }
     }
 }
 
@@ -193,6 +197,7 @@ fn delivery(explained: &DeliveryFacts, printer: &mut Printer) -> Result<(), Prin
     let to = if recipient.is_empty() { String::new() } else { format!(" to {recipient}") };
     let when = match (&explained.settled_at, &explained.next_attempt) {
         (Some(at), _) => format!(" at {at}"),
+        (None, Some(at)) if explained.held_until.is_some() => format!(", held until {at} by quiet hours"),
         (None, Some(at)) => format!(", next try not before {at}"),
         (None, None) => String::new(),
     };

@@ -76,7 +76,7 @@ pub struct ClaimedDelivery {
     pub recipient: String,
     /// The `CalendarAlarm` object as it is stored: one line, all keys.
     pub notification: Arc<str>,
-    /// When its firing was recorded.
+    /// Since when it is owed: when its firing was recorded, or quiet hours that held it were over.
     pub fired_at: UtcMillis,
     /// Attempts that were settled before this one.
     pub attempts: u32,

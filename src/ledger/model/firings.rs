@@ -84,6 +84,8 @@ pub struct Route {
     pub sink: i64,
     /// The address, for sinks that send one message a recipient; else empty.
     pub recipient: String,
+    /// When it may be delivered; none: at once.
+    pub not_before: Option<UtcMillis>,
 }
 
 /// A firing to be recorded, unless one of the same identity is.

@@ -188,6 +188,8 @@ pub struct DeliveryRow {
     pub unknown: i64,
     /// When it may be tried next.
     pub next_attempt: UtcMillis,
+    /// Until when quiet hours held it, if they did.
+    pub held_until: Option<UtcMillis>,
     /// What the sink said.
     pub response: Option<String>,
     /// When it was delivered, or ended otherwise; none: it is pending.
@@ -198,4 +200,12 @@ pub struct DeliveryRow {
     pub fired_at: UtcMillis,
     /// The notification as JSON.
     pub notification: String,
+}
+
+impl DeliveryRow {
+    /// Until when quiet hours hold it; none if they do not, or if it has been tried since.
+    pub fn is_held_until(&self) -> Option<UtcMillis> {
+        let is_untried = self.state == Some(DeliveryState::Pending) && self.attempts == 0 && self.response.is_none();
+        self.held_until.filter(|until| is_untried && *until == self.next_attempt)
+    }
 }

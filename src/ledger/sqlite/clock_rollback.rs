@@ -13,8 +13,8 @@ use crate::time::UtcMillis;
 
 /// Clocks that are corrected by less than this have done no harm.
 const SLIGHT: SignedDuration = SignedDuration::from_mins(1);
-/// Nothing is tried again later than this after now, unless the clock was ahead then. What may have been delivered has
-/// five hours more.
+/// Nothing that quiet hours do not hold is tried again later than this after now, unless the clock was ahead then. What
+/// may have been delivered has five hours more.
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
 /// Under this key the ledger remembers that its objects are to be planned again, and from when on: until that is done,
@@ -41,6 +41,17 @@ macro_rules! with_wrong {
     };
 }
 
+// Not one that quiet hours hold, unless it was recorded later than `$latest`, by a clock that was ahead.
+macro_rules! not_held {
+    ($latest:literal) => {
+        concat!(
+            " AND (next_attempt IS NOT held_until OR (SELECT fired_at FROM firings WHERE id = firing) > ",
+            $latest,
+            ")"
+        )
+    };
+}
+
 const AHEAD: &str = with_wrong!(
     "SELECT EXISTS (SELECT 1 FROM calendars WHERE last_synced_at > ?5)
         OR EXISTS (SELECT 1 FROM wrong WHERE fired_at > ?5)
@@ -49,7 +60,9 @@ const AHEAD: &str = with_wrong!(
     " AND settled_at > ?5 AND instr(response, ?6) = 1)
         OR EXISTS (SELECT 1 FROM deliveries WHERE state = ",
     state!(Pending),
-    " AND next_attempt > ?7 + (unknown > 0) * 18000000)"
+    " AND next_attempt > ?7 + (unknown > 0) * 18000000",
+    not_held!("?5"),
+    ")"
 );
 // What a row stands for comes after the last firing of the same object and moment that has a row of its own.
 const UNFIRED: &str = with_wrong!(
@@ -63,7 +76,8 @@ const SEEN: &str = "UPDATE gone SET seen_at = ?1 WHERE seen_at > ?1";
 const RETRIES: &str = concat!(
     "UPDATE deliveries SET next_attempt = ?1 WHERE state = ",
     state!(Pending),
-    " AND next_attempt > ?2 + (unknown > 0) * 18000000"
+    " AND next_attempt > ?2 + (unknown > 0) * 18000000",
+    not_held!("?3")
 );
 // What was given up because it was too old has not got so old.
 const GIVEN_UP: &str = concat!(
@@ -125,7 +139,8 @@ async fn undo_future_records(
     sqlx::query(SYNCS).bind(now.0).execute(&mut *c).await?;
     sqlx::query(SEEN).bind(now.0).execute(&mut *c).await?;
     let deliveries = sqlx::query(GIVEN_UP).bind(now.0).bind(GAVE_UP).execute(&mut *c).await?.rows_affected();
-    sqlx::query(RETRIES).bind(now.0).bind(now.saturating_add(HOUR).0).execute(&mut *c).await?;
+    let retries = sqlx::query(RETRIES).bind(now.0).bind(now.saturating_add(HOUR).0);
+    retries.bind(now.saturating_add(SLIGHT).0).execute(&mut *c).await?;
     let forget = sqlx::query(FORGET).bind(now.0).bind(too_late.0).bind(FiringState::Missed);
     let firings = forget.bind(FiringState::Suppressed).execute(c).await?.rows_affected();
     Ok(Undone { firings, deliveries })

@@ -15,8 +15,8 @@ const NEW_FIRINGS: Insert = Insert {
     tail: "",
 };
 const NEW_DELIVERIES: Insert = Insert {
-    head: "INSERT INTO deliveries (firing, sink, recipient, state, next_attempt) VALUES",
-    columns: 5,
+    head: "INSERT INTO deliveries (firing, sink, recipient, state, next_attempt, held_until) VALUES",
+    columns: 6,
     tail: "",
 };
 
@@ -70,7 +70,9 @@ pub async fn record(
         Some(used) => joined(&numbered, &used),
     };
     bulk::rows(c, NEW_DELIVERIES, &owed, |query, RouteOf { firing, route }| {
-        query.bind(*firing).bind(route.sink).bind(route.recipient.as_str()).bind(DeliveryState::Pending).bind(now.0)
+        let held_until = route.not_before.filter(|until| *until > now);
+        let query = query.bind(*firing).bind(route.sink).bind(route.recipient.as_str()).bind(DeliveryState::Pending);
+        query.bind(held_until.unwrap_or(now).0).bind(held_until.map(|until| until.0))
     })
     .await?;
     outcome.stats.deliveries = owed.len() as u64;

@@ -85,7 +85,7 @@ const COUNTED: &str =
     OR (f.state = ?4 AND f.count > 1 AND f.due >= ?2)) ORDER BY abs(f.due - ?2) LIMIT 1";
 const LATENESS: &str = "SELECT fired_at - due FROM firings WHERE state = ?1 ORDER BY fired_at DESC LIMIT ?2";
 const DELIVERIES: &str =
-    "SELECT d.firing, s.name, d.recipient, d.state, d.attempts, d.unknown, d.next_attempt, d.response, d.settled_at,
+    "SELECT d.firing, s.name, d.recipient, d.state, d.attempts, d.unknown, d.next_attempt, d.held_until, d.response, d.settled_at,
     f.due, f.fired_at, f.notification
     FROM deliveries d JOIN sinks s ON s.id = d.sink JOIN firings f ON f.id = d.firing";
 
@@ -453,6 +453,7 @@ fn delivery(row: &SqliteRow) -> Result<DeliveryRow, LedgerError> {
         attempts: row.try_get("attempts")?,
         unknown: row.try_get("unknown")?,
         next_attempt: UtcMillis(row.try_get("next_attempt")?),
+        held_until: instant(row, "held_until")?,
         response: optional_text(row, "response")?,
         settled_at: instant(row, "settled_at")?,
         due: UtcMillis(row.try_get("due")?),

@@ -42,6 +42,7 @@ pub const MIGRATIONS: &[SchemaStep] = &[
     step(17, "ignored alarms", include_str!("../../../migrations/0017_ignored_alarms.sql")),
     step(18, "shared alarms", include_str!("../../../migrations/0018_shared_alarms.sql")),
     step(19, "store events", include_str!("../../../migrations/0019_store_events.sql")),
+    step(20, "held deliveries", include_str!("../../../migrations/0020_held.sql")),
 ];
 
 /// Brings the schema of the ledger at `path` up to date.

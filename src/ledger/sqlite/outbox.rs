@@ -42,7 +42,8 @@ const PAGE: i64 = 256;
 const OCTETS: usize = 16 * 1024 * 1024;
 
 pub(super) const CLAIMABLE: &str = concat!(
-    "SELECT d.firing, d.recipient, d.attempts, d.unknown, f.fired_at, f.notification, d.next_attempt
+    "SELECT d.firing, d.recipient, d.attempts, d.unknown, max(f.fired_at, ifnull(d.held_until, f.fired_at)),
+    f.notification, d.next_attempt
     FROM deliveries d CROSS JOIN firings f ON f.id = d.firing
     WHERE d.state = ",
     state!(Pending),

@@ -49,7 +49,7 @@ const RETRY_ALL: &str = concat!(
     state!(Failed),
     " OR (state = ",
     state!(Pending),
-    " AND next_attempt > ?1)"
+    " AND next_attempt > ?1 AND next_attempt IS NOT held_until)"
 );
 // Owed to a user of whom no address was known when it was fired, by a sink (?3, a JSON list of names) that writes to
 // people. ?1 and ?2: of this firing and sink alone. ?5 to ?9 are the states pending, delivered, failed and cancelled,
@@ -104,8 +104,8 @@ impl OutboxAdmin {
         self.update(RETRY, id, now).await
     }
 
-    /// Lets every delivery that has failed or waits be tried at once, with recipients as [`OutboxAdmin::retry`] has
-    /// them; says how many.
+    /// Lets every delivery that has failed or waits be tried at once, except those that quiet hours hold, with
+    /// recipients as [`OutboxAdmin::retry`] has them; says how many.
     ///
     /// # Errors
     /// [`LedgerError::Full`], [`LedgerError::Database`].

@@ -11,6 +11,7 @@ use super::lock::lock;
 use super::migrate::{MIGRATIONS, migrator};
 use super::{inspect, outbox, wal};
 use crate::calendar_info::CalendarInfo;
+use crate::ledger::OutboxAdmin;
 use crate::ledger::{
     CalendarRow, ClaimedDelivery, DeliveryState, DueObject, FireOutcome, FireStats, FiringState, Inspector, Ledger,
     LedgerError, NewFiring, NextState, ObjectVersion, Planned, PlannedObject, Route, Settlement, Timer, TimerCursor,
@@ -79,7 +80,7 @@ pub fn new_firing(identity: u8, sink: i64) -> NewFiring {
         state: FiringState::Fired,
         count: 1,
         notification: format!("{{\"n\":{identity}}}"),
-        routes: vec![Route { sink, recipient: String::new() }],
+        routes: vec![Route { sink, recipient: String::new(), not_before: None }],
     }
 }
 
@@ -451,6 +452,42 @@ async fn what_waits_for_hours_because_it_may_have_arrived_says_nothing_of_the_cl
     // Three hours before, the clock by which it waits was ahead.
     assert!(ledger.undo_future_records(at(NOON - 3 * HOURS), DAY).await.unwrap().is_some());
     assert_eq!(ledger.next_attempt(sink).await.unwrap(), Some(at(NOON - 3 * HOURS)));
+}
+
+#[tokio::test]
+async fn what_quiet_hours_hold_is_owed_from_their_end_on() {
+    const DAY: SignedDuration = SignedDuration::from_hours(24);
+    const HOUR: i64 = 3_600;
+    let (folder, ledger) = fresh().await;
+    let sink = ledger.sinks(&["out"]).await.unwrap()["out"];
+    ledger.take_in(planned(vec![object("a.ics", Some(at(10)))])).await.unwrap();
+    let timer = all_due(&ledger).await[0];
+    let route = |until| vec![Route { sink, recipient: String::new(), not_before: Some(at(until)) }];
+    let held = NewFiring { routes: route(9 * HOUR), ..new_firing(1, sink) };
+    let over = NewFiring { routes: route(9), ..new_firing(2, sink) };
+    ledger.fire(vec![DueObject { timer, firings: vec![held, over], next: None }], at(10)).await.unwrap();
+    let claim = async |now| {
+        let claimed = ledger.claim(sink, at(now), at(now + 1), 10).await.unwrap().deliveries;
+        claimed.into_iter().map(|claimed| (claimed.firing, claimed.fired_at)).collect::<Vec<_>>()
+    };
+    assert_eq!(claim(10).await, [(2, at(10))]);
+    let done = Settlement {
+        firing: 2,
+        recipient: String::new(),
+        next_state: NextState::Delivered,
+        unknown: false,
+        tried: true,
+    };
+    ledger.settle(sink, vec![done], at(10)).await.unwrap();
+    assert_eq!(ledger.next_attempt(sink).await.unwrap(), Some(at(9 * HOUR)));
+    // That it waits for so long says nothing of the clock, and to try everything again is not to wake anybody.
+    assert_eq!(ledger.undo_future_records(at(10), DAY).await.unwrap(), None);
+    let mut admin = OutboxAdmin::open(&folder.path().join("ledger.db")).await.unwrap();
+    assert_eq!(admin.retry_all(&[], at(20)).await.unwrap(), 0);
+    assert_eq!((claim(9 * HOUR - 1).await, claim(9 * HOUR).await), (vec![], vec![(1, at(9 * HOUR))]));
+    // An hour before it was recorded, the clock by which it is held was ahead.
+    assert!(ledger.undo_future_records(at(10 - HOUR), DAY).await.unwrap().is_some());
+    assert_eq!(ledger.next_attempt(sink).await.unwrap(), Some(at(10 - HOUR)));
 }
 
 #[tokio::test]

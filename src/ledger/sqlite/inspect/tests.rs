@@ -68,7 +68,8 @@ async fn fill(path: &Path) -> Ledger {
     ledger.take_in(planned).await.unwrap();
     ledger.record_source_sync("home", "directory", SourceSync { at: NOW, error: None, next_try: None }).await.unwrap();
     let timer = ledger.due(TimerCursor::START, UtcMillis(1_000_100), 10).await.unwrap().remove(0);
-    let route = |sink: &str, recipient: &str| Route { sink: sinks[sink], recipient: recipient.to_owned() };
+    let route =
+        |sink: &str, recipient: &str| Route { sink: sinks[sink], recipient: recipient.to_owned(), not_before: None };
     let firing = NewFiring {
         identity: [1; 16],
         calendar: 1,
