@@ -31,6 +31,8 @@ pub struct CalendarInfo {
     pub alarms_ignored_by: Option<String>,
     /// Which of the alarms of its objects fire; all of them unless it is known that it is somebody else's.
     pub shared_alarms: SharedAlarms,
+    /// The time of day at which alarms of all-day events fire that would fire at midnight, `07:00`; none: at midnight.
+    pub all_day_at: Option<String>,
     /// The privileges that the user has on it (RFC 3744, 5.5), their names sorted, between spaces; none where the store
     /// does not say.
     pub privileges: Option<String>,

@@ -1,10 +1,14 @@
 //! Default alarms that the configuration names, as the ledger keeps them beside those of servers.
 
 use jiff::SignedDuration;
+use jiff::civil::Time;
 use serde::{Deserialize, Serialize};
 
 use super::ical::alarm::{Action, Alarm, Trigger};
 use super::ical::value::Duration;
+
+/// Seconds of a day.
+const DAY: i64 = 24 * 60 * 60;
 
 /// Default alarms of the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,14 +56,30 @@ impl ConfiguredAlarms {
     }
 }
 
+/// The nominal days and then the seconds after which the clock shows `seconds` after midnight, `days` days later.
+///
+/// Clocks change in the night: times of the day are counted from the midnight after them, those of the first hours from
+/// the midnight before.
+fn by_the_clock(days: i64, seconds: i64) -> (i64, i64) {
+    if seconds < DAY / 8 { (days, seconds) } else { (days.saturating_add(1), seconds.saturating_sub(DAY)) }
+}
+
+/// Where an alarm of an all-day event fires that would fire at midnight `offset` after the event begins or ends, if it
+/// is to fire at `time` of that day; none if `offset` is not a number of days.
+pub fn at_time_of_day(offset: Duration, time: Time) -> Option<Duration> {
+    let seconds = offset.time.as_secs();
+    if seconds % DAY != 0 || offset.time.subsec_nanos() != 0 {
+        return None;
+    }
+    let since_midnight = time.duration_since(Time::midnight()).as_secs();
+    let (days, seconds) = by_the_clock(offset.days.checked_add(seconds / DAY)?, since_midnight);
+    Some(Duration { days, time: SignedDuration::from_secs(seconds) })
+}
+
 impl ConfiguredAlarm {
     /// At `seconds` after midnight, by the clock, so many days after an all-day event begins.
-    ///
-    /// Clocks change in the night: times of the day are counted from the midnight after them, those of the first hours
-    /// from the midnight before.
     pub fn at(days: i64, seconds: i64, action: &str) -> ConfiguredAlarm {
-        const DAY: i64 = 24 * 60 * 60;
-        let (days, seconds) = if seconds < DAY / 8 { (days, seconds) } else { (days + 1, seconds - DAY) };
+        let (days, seconds) = by_the_clock(days, seconds);
         ConfiguredAlarm { days, seconds, action: action.to_owned() }
     }
 

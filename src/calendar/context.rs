@@ -2,11 +2,14 @@
 
 use std::fmt;
 
-use super::configured_alarms::ConfiguredAlarms;
-use super::ical::alarm::{Action, Alarm};
+use jiff::civil::Time;
+
+use super::configured_alarms::{ConfiguredAlarms, at_time_of_day};
+use super::ical::alarm::{Action, Alarm, Trigger};
 use super::ical::component::{Component, ComponentKind, Snooze};
+use super::ical::date_time::CalendarDateTime;
 use super::ical::object::{Object, ObjectLimits, ParseError};
-use super::ical::value::quoted;
+use super::ical::value::{Duration, quoted};
 use super::zone::{Zone, Zones};
 use crate::text::strip_mailto;
 
@@ -28,6 +31,8 @@ pub struct CalendarContext {
     pub alarms_ignored_by: Option<String>,
     /// What does not fire because the calendar is another user's; none: everything fires.
     pub withheld: Option<WithheldAlarms>,
+    /// The time of day at which alarms of all-day events fire that would fire at midnight; none: at midnight.
+    pub all_day_at: Option<Time>,
     /// Ids that the calendar's and the user's zone have and the database does not have, in lower case.
     pub(super) unresolved: Vec<String>,
     /// Bounds on the work that its objects may take.
@@ -45,6 +50,7 @@ impl CalendarContext {
             default_alarms: None,
             alarms_ignored_by: None,
             withheld: None,
+            all_day_at: None,
             unresolved: Vec::new(),
             limits: ObjectLimits::default(),
         }
@@ -84,6 +90,17 @@ impl CalendarContext {
         }
     }
 
+    /// How far `alarm` is from the start or the end of what is all-day if that is moved to a time of day (rule 26),
+    /// with that time; none if it is not.
+    pub(crate) fn moved_offset(&self, component: &Component, alarm: &Alarm, all_day: bool) -> Option<(Duration, Time)> {
+        let time = self.all_day_at.filter(|_| all_day)?;
+        match alarm.trigger? {
+            Trigger::Start(offset) => Some((at_time_of_day(offset, time)?, time)),
+            Trigger::End(offset) if ends_at_midnight(component) => Some((at_time_of_day(offset, time)?, time)),
+            Trigger::End(_) | Trigger::At(_) => None,
+        }
+    }
+
     /// The default alarms, if `component` gets them.
     fn defaults_of(&self, component: &Component) -> Option<&DefaultAlarms> {
         let has_none = self.alarms_ignored_by.is_some() || component.alarms.iter().all(|alarm| self.is_anothers(alarm));
@@ -119,6 +136,12 @@ impl CalendarContext {
     pub fn is_own(&self, address: &str) -> bool {
         !self.addresses.is_empty() && self.addresses.contains(&bare(address).to_lowercase())
     }
+}
+
+/// Whether `component`, which begins on a date, ends on one.
+fn ends_at_midnight(component: &Component) -> bool {
+    let is_date = component.end.is_none_or(|end| matches!(end, CalendarDateTime::Date(_)));
+    is_date && component.duration.is_none_or(|length| length.time.is_zero())
 }
 
 /// Alarms that do not fire for a user, because they are in a calendar that is another's.

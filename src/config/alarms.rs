@@ -1,6 +1,7 @@
 //! `default_alarms`, `ignore_alarms` and `shared`: which alarms events get that have none, where those of events do not
 //! fire, and which fire in calendars of others.
 
+use jiff::civil::Time;
 use toml::de::DeValue;
 
 use crate::calendar::configured_alarms::{ConfiguredAlarm, ConfiguredAlarms};
@@ -19,6 +20,8 @@ pub struct AlarmSettings {
     pub ignore: Option<bool>,
     /// Which alarms fire in calendars that are another user's.
     pub shared: Option<SharedAlarms>,
+    /// The time of day of alarms of all-day events that would fire at midnight.
+    pub all_day_at: Option<Time>,
 }
 
 /// `[[source.alarms]]`: what is said of some calendars of a source.
@@ -48,6 +51,8 @@ pub struct CalendarAlarms {
     pub ignored_by: Option<String>,
     /// Which of them fire if the calendar is another user's.
     pub shared: SharedAlarms,
+    /// The time of day, `07:00`, at which those of all-day events fire that would fire at midnight; none: at midnight.
+    pub all_day_at: Option<String>,
 }
 
 /// The names of a calendar that patterns are compared with.
@@ -94,6 +99,10 @@ impl SourceAlarms {
             },
             ignored_by: ignored.filter(|(_, ignore)| *ignore).map(|(from, _)| from.to_owned()),
             shared: levels.iter().find_map(|(_, settings)| settings.shared).unwrap_or_default(),
+            all_day_at: levels
+                .iter()
+                .find_map(|(_, settings)| settings.all_day_at)
+                .map(|time| time.strftime("%H:%M").to_string()),
         }
     }
 }
@@ -111,7 +120,8 @@ pub(super) fn read(section: &Section<'_>, has_server: bool) -> (AlarmSettings, b
     let written = section.read("default_alarms", |value| defaults(value, has_server)).unwrap_or_default();
     let ignore = section.read("ignore_alarms", value::boolean);
     let shared = section.read("shared", value::one_of(&SharedAlarms::NAMES));
-    (AlarmSettings { ignore, shared, ..written.settings }, written.server)
+    let all_day_at = section.read("all_day_at", value::time_of_day);
+    (AlarmSettings { ignore, shared, all_day_at, ..written.settings }, written.server)
 }
 
 /// Reads `[[source.alarms]]`.

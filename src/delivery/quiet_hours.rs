@@ -37,7 +37,7 @@ impl QuietHours {
     /// Reads the table `quiet` of `section`; none if there is none or it has errors, which are reported.
     pub fn read(section: &Section<'_>) -> Option<QuietHours> {
         let table = section.subtable("quiet", "users")?;
-        let from = table.required("from", time);
+        let from = table.required("from", value::time_of_day);
         let until = table.required("until", end_of_day_or_time);
         let days = table.read("days", days).unwrap_or_default();
         let email = table.read("email", value::boolean).unwrap_or(false);
@@ -84,22 +84,9 @@ fn days(value: &DeValue<'_>) -> Result<Vec<Weekday>, String> {
     value::strings(value)?.iter().map(|day| value::choose(day, &DAYS)).collect()
 }
 
-fn time(value: &DeValue<'_>) -> Result<Time, String> {
-    let text = value::string(value)?;
-    let digits = |digits: &str| {
-        let is_plain = digits.len() == 2 && digits.bytes().all(|octet| octet.is_ascii_digit());
-        digits.parse().ok().filter(|_| is_plain)
-    };
-    let read = || {
-        let (hours, minutes) = text.split_once(':')?;
-        Time::new(digits(hours)?, digits(minutes)?, 0, 0).ok()
-    };
-    read().ok_or_else(|| format!("is '{}', which is not a time of day such as 07:00", text.escape_debug()))
-}
-
 /// None: the end of the day.
 fn end_of_day_or_time(value: &DeValue<'_>) -> Result<Option<Time>, String> {
-    if value.as_str() == Some("24:00") { Ok(None) } else { time(value).map(Some) }
+    if value.as_str() == Some("24:00") { Ok(None) } else { value::time_of_day(value).map(Some) }
 }
 
 #[cfg(test)]
@@ -108,7 +95,7 @@ mod tests {
     use crate::calendar::zone::Zones;
 
     fn quiet(from: &str, until: &str, on: &[&str]) -> QuietHours {
-        let of = |text: &str| time(&DeValue::String(text.into())).ok();
+        let of = |text: &str| value::time_of_day(&DeValue::String(text.into())).ok();
         let days = on.iter().map(|day| value::choose(day, &DAYS).unwrap()).collect();
         QuietHours { from: of(from).unwrap(), until: of(until), days, email: false }
     }

@@ -15,6 +15,7 @@ pub fn context(calendar: &CalendarInfo, zones: Zones, limits: ObjectLimits) -> C
     context.limits = limits;
     context.alarms_ignored_by.clone_from(&calendar.alarms_ignored_by);
     context.withheld = withheld(calendar);
+    context.all_day_at = calendar.all_day_at.as_deref().and_then(|time| time.parse().ok());
     let DefaultAlarmTexts { timed, all_day } = &calendar.default_alarms;
     if timed.is_some() || all_day.is_some() {
         // Default alarms that cannot be read are none.
@@ -41,6 +42,7 @@ pub fn same_context(one: &CalendarInfo, other: &CalendarInfo) -> bool {
         && one.default_alarms == other.default_alarms
         && one.alarms_ignored_by == other.alarms_ignored_by
         && one.shared_alarms == other.shared_alarms
+        && one.all_day_at == other.all_day_at
 }
 
 /// What notifications say of `calendar`.

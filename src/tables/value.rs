@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use jiff::civil::Time;
 use toml::de::DeValue;
 
 use super::section::{kind_of, nearest};
@@ -15,6 +16,20 @@ pub fn string(value: &DeValue<'_>) -> Result<String, String> {
         DeValue::String(text) => Ok(text.trim().to_owned()),
         other => Err(format!("is {} and must be a text", kind_of(other))),
     }
+}
+
+/// A time of day on the wall clock: `07:00`.
+pub fn time_of_day(value: &DeValue<'_>) -> Result<Time, String> {
+    let text = string(value)?;
+    let digits = |digits: &str| {
+        let is_plain = digits.len() == 2 && digits.bytes().all(|octet| octet.is_ascii_digit());
+        digits.parse().ok().filter(|_| is_plain)
+    };
+    let read = || {
+        let (hours, minutes) = text.split_once(':')?;
+        Time::new(digits(hours)?, digits(minutes)?, 0, 0).ok()
+    };
+    read().ok_or_else(|| format!("is '{}', which is not a time of day such as 07:00", text.escape_debug()))
 }
 
 /// The value of a header: a text of visible ASCII.

@@ -114,3 +114,27 @@ fn quiet_hours_hold_alarms_until_they_are_over_and_through_restarts() {
     stage.pass("2026-03-30T02:00:01Z");
     assert_eq!(stage.fired()[4..], ["20260330T020000Z tomorrow.ics"]);
 }
+
+#[test]
+fn rule_26_all_day_alarms_follow_the_time_and_the_zone_that_the_configuration_says() {
+    let stage = Stage::new();
+    put(&stage, "day.ics", "20260329", "");
+    let day = fs::read_to_string(stage.file("day.ics")).unwrap().replace("DTSTART:", "DTSTART;VALUE=DATE:");
+    fs::write(stage.file("day.ics"), day.replace("DURATION:PT1H", "DURATION:P1D")).unwrap();
+    touch(&stage.file("day.ics"), "2026-03-01T00:00:00Z");
+    for (user, due) in [
+        ("zone = 'Europe/Berlin'", "2026-03-28T23:00:00.000Z"),
+        ("zone = 'Europe/Berlin'\nall_day_at = '07:00'", "2026-03-29T05:00:00.000Z"),
+        ("zone = 'America/New_York'\nall_day_at = '07:00'", "2026-03-29T11:00:00.000Z"),
+        ("zone = 'America/New_York'\nall_day_at = '08:30'", "2026-03-29T12:30:00.000Z"),
+        ("zone = 'Europe/Berlin'\nall_day_at = '07:00'", "2026-03-29T05:00:00.000Z"),
+    ] {
+        configure(&stage, user, "");
+        stage.pass("2026-03-28T12:00:00Z");
+        assert_eq!(stage.listing(&["alarms", "--until", "2026-04-01T00:00:00Z"])[0]["due"], due, "{user}");
+    }
+    let told = stage.listing(&["explain", "day.ics@example.org", "--at", "2026-03-28T12:00:00Z"]);
+    assert_eq!(told[0]["components"][0]["alarms"][0]["allDayAt"], "07:00");
+    stage.pass("2026-03-29T05:00:00Z");
+    assert_eq!(stage.fired(), ["20260329T050000Z day.ics"]);
+}

@@ -13,6 +13,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 
 use jiff::SignedDuration;
+use jiff::civil::Time;
 
 use crate::calendar::context::WithheldAlarms;
 use crate::calendar::ical::alarm::{Alarm, Trigger};
@@ -93,6 +94,8 @@ pub struct ExplainedAlarm<'a> {
     pub written: Option<String>,
     /// What its trigger is relative to.
     pub anchor: Anchor,
+    /// The time of the day at which it fires that its trigger gives, where that is not the trigger's (rule 26).
+    pub all_day_at: Option<Time>,
     /// Whether it can fire.
     pub status: AlarmStatus,
     /// What is wrong in its lines.
@@ -258,6 +261,7 @@ impl<'a> Schedule<'a> {
             alarm,
             written: written.find(alarm.line, "TRIGGER").filter(|_| !by_default),
             anchor: anchor(component, alarm, all_day),
+            all_day_at: self.context.moved_offset(component, alarm, all_day).map(|(_, time)| time),
             status: statuses.of(component, alarm, inactive),
             faults: if by_default { Vec::new() } else { self.faults_in(alarm.line..=alarm.last_line).collect() },
         };

@@ -439,7 +439,7 @@ impl<'a> Builder<'a> {
         let alarms = self.context.alarms_of(component, start.all_day);
         let mut relatives = Vec::with_capacity(alarms.len());
         for alarm in alarms {
-            relatives.extend(self.relative(component, alarm));
+            relatives.extend(self.relative(component, alarm, start.all_day));
         }
         if matches!(length, EventDuration::Endless) && relatives.iter().any(|alarm| alarm.at_end) {
             let text = "an alarm counts from the end of a to-do that has none: it counts from the start";
@@ -467,7 +467,7 @@ impl<'a> Builder<'a> {
         !self.context.snoozes_of(component).is_empty() || !self.context.alarms_of(component, start.all_day).is_empty()
     }
 
-    fn relative(&mut self, component: &Component, alarm: &'a Alarm) -> Option<Relative<'a>> {
+    fn relative(&mut self, component: &Component, alarm: &'a Alarm, all_day: bool) -> Option<Relative<'a>> {
         if inactive::of_alarm(component, alarm, self.context).is_some() {
             return None;
         }
@@ -476,6 +476,7 @@ impl<'a> Builder<'a> {
             Trigger::End(offset) => (offset, true),
             Trigger::At(_) => return None,
         };
+        let offset = self.context.moved_offset(component, alarm, all_day).map_or(offset, |(moved, _)| moved);
         Some(Relative {
             alarm,
             action: alarm.action?,

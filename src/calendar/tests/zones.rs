@@ -129,3 +129,49 @@ fn rule_12_the_zones_that_the_times_depend_on_are_reported() {
     assert_eq!(zones(Case::event("DTSTART:20260710T090000Z", &["PT0S"])), [""; 0]);
     assert_eq!(zones(Case::event("DTSTART:20260710T090000Z", &["TRIGGER:20260710T080000"])), ["Europe/Berlin"]);
 }
+
+#[test]
+fn rule_26_all_day_alarms_at_seven_over_both_nights_on_which_clocks_change() {
+    let at = |time: &str, zone: &str, properties: &str, triggers: &[&str]| {
+        let time = time.parse().ok();
+        let mut case = Case::event(properties, triggers).context(|context| context.with_user_zone(Some(zone), None));
+        case.context.all_day_at = time;
+        case.instances().join(" ")
+    };
+    let (berlin, new_york) = ("Europe/Berlin", "America/New_York");
+    for (zone, date, trigger, expected) in [
+        (berlin, "20260310", "PT0S", "20260310T060000Z"),
+        (berlin, "20260329", "-P1D", "20260328T060000Z"),
+        (berlin, "20260329", "PT0S", "20260329T050000Z"),
+        (berlin, "20260330", "-P1D", "20260329T050000Z"),
+        (berlin, "20260330", "-PT24H", "20260329T050000Z"),
+        (berlin, "20260330", "-P1W", "20260323T060000Z"),
+        (berlin, "20261025", "-P1D", "20261024T050000Z"),
+        (berlin, "20261025", "PT0S", "20261025T060000Z"),
+        (berlin, "20261026", "-P1D", "20261025T060000Z"),
+        // The user lives in New York from now on.
+        (new_york, "20260310", "PT0S", "20260310T110000Z"),
+        (new_york, "20260329", "PT0S", "20260329T110000Z"),
+        (new_york, "20260308", "PT0S", "20260308T110000Z"),
+        (new_york, "20261101", "PT0S", "20261101T120000Z"),
+        // What has a time of its own stays at it.
+        (berlin, "20260330", "-PT15H", "20260329T070000Z"),
+        (berlin, "20260310", "PT9H", "20260310T080000Z"),
+        (berlin, "20260310", "TRIGGER;VALUE=DATE-TIME:20260309T230000Z", "20260309T230000Z"),
+        (berlin, "20260310", "TRIGGER;RELATED=END:PT0S", "20260311T060000Z"),
+        (berlin, "20260310\nDTEND:20260310T120000Z", "TRIGGER;RELATED=END:PT0S", "20260310T120000Z"),
+    ] {
+        assert_eq!(
+            at("07:00", zone, &format!("DTSTART;VALUE=DATE:{date}"), &[trigger]),
+            expected,
+            "{zone} {date} {trigger}"
+        );
+    }
+    // In the first hours, before clocks change, and with repetitions, which count from there.
+    assert_eq!(at("01:00", berlin, "DTSTART;VALUE=DATE:20260329", &["PT0S"]), "20260329T000000Z");
+    let repeated = "TRIGGER:PT0S\nREPEAT:1\nDURATION:PT1H";
+    assert_eq!(at("07:00", berlin, "DTSTART;VALUE=DATE:20261025", &[repeated]), "20261025T060000Z 20261025T070000Z");
+    assert_eq!(at("07:00", berlin, "DTSTART:20260310T000000", &["PT0S"]), "20260309T230000Z", "it is not all-day");
+    let daily = at("07:00", berlin, "DTSTART;VALUE=DATE:20260328\nRRULE:FREQ=DAILY;COUNT=3", &["PT0S"]);
+    assert_eq!(daily, "20260328T060000Z 20260329T050000Z 20260330T050000Z");
+}

@@ -92,6 +92,8 @@ pub(super) struct AlarmFacts {
     pub(super) action: String,
     pub(super) trigger: Option<String>,
     pub(super) counts_from: String,
+    /// The time of day that `all_day_at` moves it to; null if it does not.
+    pub(super) all_day_at: Option<String>,
     /// `due`, `suppressed`, `silent`, `over`, `acknowledged`, `takenAway`, `never`.
     pub(super) status: &'static str,
     /// The instance that the status is about.
@@ -276,6 +278,7 @@ impl ReportBuilder<'_> {
             action: explained.alarm.action_text.to_string(),
             trigger: explained.written.clone(),
             counts_from: explained.anchor.to_string(),
+            all_day_at: explained.all_day_at.map(|time| time.strftime("%H:%M").to_string()),
             status: word(&explained.status),
             instance: explained.status.instance().map(|at| at.to_string()),
             why: explained.status.to_string(),

@@ -108,7 +108,8 @@ fn alarm(explained: &AlarmFacts, printer: &mut Printer) -> Result<(), PrintError
     let AlarmFacts { action, trigger, counts_from, why, .. } = explained;
     let place = explained.line.map_or_else(|| "default alarm".to_owned(), |line| format!("alarm in line {line}"));
     let trigger = trigger.as_deref().map(|trigger| format!(", {trigger}")).unwrap_or_default();
-    printer.line(format!("  {place}: {action}{trigger}, counts from {counts_from}"))?;
+    let time = explained.all_day_at.as_deref().map(|time| format!(", at {time} (all_day_at)")).unwrap_or_default();
+    printer.line(format!("  {place}: {action}{trigger}, counts from {counts_from}{time}"))?;
     match &explained.standing {
         Some(standing) => printer.line(format!("    {why}; {standing}"))?,
         None => printer.line(format!("    {why}"))?,

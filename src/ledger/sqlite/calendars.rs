@@ -44,6 +44,7 @@ fn info(row: &SqliteRow) -> Result<CalendarInfo, sqlx::Error> {
         },
         alarms_ignored_by: optional_text(row, "alarms_ignored_by")?,
         shared_alarms: SharedAlarms::named(&text(row, "shared_alarms")?),
+        all_day_at: optional_text(row, "all_day_at")?,
         privileges: optional_text(row, "privileges")?,
     })
 }

@@ -43,6 +43,7 @@ pub const MIGRATIONS: &[SchemaStep] = &[
     step(18, "shared alarms", include_str!("../../../migrations/0018_shared_alarms.sql")),
     step(19, "store events", include_str!("../../../migrations/0019_store_events.sql")),
     step(20, "held deliveries", include_str!("../../../migrations/0020_held.sql")),
+    step(21, "time of all-day alarms", include_str!("../../../migrations/0021_all_day_at.sql")),
 ];
 
 /// Brings the schema of the ledger at `path` up to date.

@@ -20,13 +20,14 @@ const CALENDAR: &str = "DELETE FROM gone WHERE gone_at < ?15;
     INSERT INTO calendars
     (source, href, key, user, owner, emails, name, color, zone, user_zone, default_timed, default_all_day,
     first_seen, last_synced_at, sync_state, alarms_ignored_by, shared_alarms,
-    privileges, was_read)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13, ?14, ?16, ?17, ?18, 0)
+    privileges, all_day_at, was_read)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13, ?14, ?16, ?17, ?18, ?19, 0)
     ON CONFLICT (source, href) DO UPDATE SET key = excluded.key, user = excluded.user, owner = excluded.owner,
     emails = excluded.emails, name = excluded.name, color = excluded.color, zone = excluded.zone,
     user_zone = excluded.user_zone, default_timed = excluded.default_timed,
     default_all_day = excluded.default_all_day, alarms_ignored_by = excluded.alarms_ignored_by,
-    shared_alarms = excluded.shared_alarms, privileges = excluded.privileges, absent_since = NULL, missing_since = NULL
+    shared_alarms = excluded.shared_alarms, privileges = excluded.privileges,
+    all_day_at = excluded.all_day_at, absent_since = NULL, missing_since = NULL
     RETURNING id";
 // A sync that lies ahead of now was dated by a clock that has been set back since.
 const ADVANCE: &str = "UPDATE calendars SET sync_state = ?1, was_read = 1,
@@ -126,6 +127,7 @@ async fn upsert_calendar(
         default_alarms,
         alarms_ignored_by,
         shared_alarms,
+        all_day_at,
         privileges,
     } = row.info.clone();
     let id = sqlx::query_scalar(CALENDAR)
@@ -147,6 +149,7 @@ async fn upsert_calendar(
         .bind(alarms_ignored_by)
         .bind(shared_alarms.as_str())
         .bind(privileges)
+        .bind(all_day_at)
         .fetch_one(c)
         .await?;
     Ok(id)

@@ -300,6 +300,7 @@ impl CaldavSource {
             default_alarms: listed.default_alarms.clone(),
             alarms_ignored_by: None,
             shared_alarms: SharedAlarms::default(),
+            all_day_at: None,
             privileges: listed.privileges.clone(),
         };
         let mut seen = match known {
@@ -313,7 +314,7 @@ impl CaldavSource {
         let is_anothers = seen.owner != seen.user || listed.is_shared;
         let alarms = self.source.alarms_of(&seen.user, names, is_anothers, seen.default_alarms.clone());
         (seen.default_alarms, seen.alarms_ignored_by) = (alarms.defaults, alarms.ignored_by);
-        seen.shared_alarms = alarms.shared;
+        (seen.shared_alarms, seen.all_day_at) = (alarms.shared, alarms.all_day_at);
         seen
     }
 

@@ -86,6 +86,7 @@ impl FolderSettings {
             default_alarms: alarms.defaults,
             alarms_ignored_by: alarms.ignored_by,
             shared_alarms: alarms.shared,
+            all_day_at: alarms.all_day_at,
             privileges: None,
         })
     }

@@ -105,6 +105,7 @@ impl IcsSource {
             default_alarms: alarms.defaults,
             alarms_ignored_by: alarms.ignored_by,
             shared_alarms: alarms.shared,
+            all_day_at: alarms.all_day_at,
             privileges: None,
         }
     }
