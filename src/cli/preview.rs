@@ -1,12 +1,13 @@
 //! `reveille preview`: which alarms would fire, without a ledger and without a network.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use jiff::SignedDuration;
 
+use super::common::sink_context;
 use super::ics_input::{self, InputCalendar, Whose};
 use super::printer::{Cell, ExitStatus, Printer, Table};
 use super::{Context, Usage, instant};
@@ -15,6 +16,8 @@ use crate::calendar::schedule::alarm_instance::{AlarmInstance, fire_as_one};
 use crate::calendar::zone::{Zone, Zones};
 use crate::calendar_info::CalendarInfo;
 use crate::config::{Config, Overrides};
+use crate::delivery::sink::email::{self, known_locale};
+use crate::delivery::sink::{Reader, Readers};
 use crate::firing;
 use crate::notification::{About, Notification, identity};
 use crate::time::UtcMillis;
@@ -49,6 +52,18 @@ pub(super) struct Args {
     /// userId)
     #[arg(long, value_name = "ADDR")]
     user: Vec<String>,
+    /// Write the mail of the first of these alarms into FILE.eml, and its HTML part into FILE.html
+    ///
+    /// It is the mail that the first sink of the kind email would send, or one with the built-in templates. Nothing is
+    /// sent.
+    #[arg(long, value_name = "FILE")]
+    mail: Option<PathBuf>,
+    /// With --mail: the locale of the reader, such as de [default: that of the user]
+    #[arg(long, value_name = "LOCALE", requires = "mail", value_parser = known_locale)]
+    locale: Option<String>,
+    /// With --mail: as if the mail were sent at this instant [default: when the alarm is due]
+    #[arg(long, value_name = "T", requires = "mail", value_parser = instant)]
+    sent: Option<UtcMillis>,
     /// Print at most this many alarms
     #[arg(long, value_name = "N", default_value_t = 50_000)]
     limit: usize,
@@ -75,6 +90,9 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStat
     };
     for path in &args.paths {
         preview.path(path, &mut context.printer);
+    }
+    if let Some(file) = &args.mail {
+        return preview.write_mail(file, context);
     }
     preview.print(&mut context.printer)?;
     Ok(if preview.readable > 0 { ExitStatus::Success } else { ExitStatus::Failure })
@@ -149,7 +167,7 @@ impl Preview<'_> {
             for fault in schedule.faults() {
                 printer.note(format!("{name}:{}: {}", fault.line, fault.text));
             }
-            let (json, about) = (printer.json(), firing::about(seen));
+            let (json, about) = (printer.json() || self.args.mail.is_some(), firing::about(seen));
             // As the folder's source calls it.
             let href = Path::new(name).file_name().unwrap_or_default().to_string_lossy();
             self.instances(schedule, |preview, instance| preview.row(instance, &about, &href, json));
@@ -220,6 +238,35 @@ impl Preview<'_> {
             ])
         };
         Row { at: instance.at, identity, text }
+    }
+
+    /// Writes the mail of the first alarm into `file`.
+    fn write_mail(&mut self, file: &Path, context: &mut Context) -> anyhow::Result<ExitStatus> {
+        self.rows.sort_by_key(|row| row.at);
+        let Some(Row { at, text: Text::Json(json), .. }) = self.rows.first() else {
+            context.printer.error("there is no alarm to write a mail of");
+            return Ok(ExitStatus::Failure);
+        };
+        let mut sinks = self.config.sinks.iter().map(|sink| &*sink.settings);
+        let sink = sinks.find(|settings| settings.kind() == "email");
+        let mut sink_context = sink_context(self.config, &context.clock)?;
+        sink_context.readers = self.readers(sink_context.readers);
+        let recipient = self.args.user.first().map_or("user@example.org", |user| user.as_str());
+        let mail = email::preview(sink, &sink_context, json, recipient, self.args.sent.unwrap_or(*at))?;
+        let (message, html) = (file.with_extension("eml"), file.with_extension("html"));
+        for (path, octets) in [(&message, mail.message.as_slice()), (&html, mail.html.as_bytes())] {
+            fs::write(path, octets).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
+            context.printer.note(format!("wrote {}", path.display()));
+        }
+        Ok(ExitStatus::Success)
+    }
+
+    /// How everybody reads: as the command line says, else as `configured`.
+    fn readers(&self, configured: Readers) -> Readers {
+        let user = self.args.user.first().map(String::as_str).unwrap_or_default();
+        let Reader { zone, locale } = configured.get(user);
+        let zone = self.args.zone.clone().or(zone);
+        Readers::new(HashMap::new(), Reader { zone, locale: self.args.locale.clone().or(locale) })
     }
 
     fn print(&mut self, printer: &mut Printer) -> anyhow::Result<()> {

@@ -4,7 +4,7 @@
 //! * [`debian`] starts SOGo, DAViCal, Cyrus and sabre/dav where Debian's packages are installed; [`live`] has the tests
 //!   that they are for.
 //! * [`mailserver`] is a real mail server that can be told to misbehave; [`smtp`] tests the e-mail sink with it, and
-//!   [`mail`] the way from a calendar to a mailbox.
+//!   [`mail`] the way from a calendar to a mailbox. [`mail_content`] reads mails about all kinds of events.
 //! * [`account`] is a user's account on one of them. [`caldav`] tests the CalDAV source; [`watch`] runs it,
 //!   [`memory_store`] keeps what it hands in. [`quirks`] shows it servers that misbehave, which [`scripted`] plays.
 //! * [`proxied`] puts such servers behind proxies that they do not know of.
@@ -89,6 +89,7 @@ mod listed_users;
 mod live;
 mod login;
 mod mail;
+mod mail_content;
 mod mailserver;
 mod map;
 mod memory_store;

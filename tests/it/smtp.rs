@@ -85,6 +85,7 @@ impl Setting {
             command_timeout: self.timeout,
             data_timeout: self.timeout,
             ca_file: self.ca_file,
+            list_unsubscribe: None,
             templates: Arc::new(self.templates),
         };
         let mary = Reader { zone: Some("Europe/Berlin".into()), locale: None };
@@ -840,4 +841,24 @@ async fn a_mail_that_is_refused_before_its_end_is_refused() {
     event["description"] = "x".repeat(4 * 1024 * 1024).into();
     let outcomes = sent(&setting.sink(), &[delivery("mary@example.org", &event)]).await;
     assert_eq!(outcomes, [Outcome::permanent("552 5.3.4 too large")]);
+}
+
+#[tokio::test]
+async fn an_address_outside_ascii_is_written_to_if_the_server_offers_smtputf8() {
+    let Some(venv) = Venv::or_skip() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let server = MailServer::start(venv, folder.path(), Security::Plain);
+    let outcomes = sent(&Setting::of(&server, SmtpSecurity::Plain).sink(), &[to("mailto:märy@example.org")]).await;
+    assert_eq!(outcomes, [Outcome::Delivered]);
+    assert_eq!(server.mail().to, ["märy@example.org"]);
+    let without = hostile(|stream| {
+        for answer in ["220 x\r\n", "250 AUTH PLAIN\r\n", "235 x\r\n", "250 x\r\n"] {
+            stream.write_all(answer.as_bytes())?;
+            heard(stream)?;
+        }
+        Ok(())
+    });
+    let outcomes = sent(&without.sink(), &[to("märy@example.org")]).await;
+    let [Outcome::Permanent { response }] = outcomes.as_slice() else { panic!("{outcomes:?}") };
+    assert!(response.contains("needs SMTPUTF8, and the server does not offer it"), "{response}");
 }

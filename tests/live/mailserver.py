@@ -156,6 +156,7 @@ async def main():
         return Connection(
             Handler(),
             hostname="mail.test",
+            enable_SMTPUTF8=True,
             authenticator=authenticate,
             auth_exclude_mechanism=[] if access_token() else ["XOAUTH2"],
             auth_required=True,

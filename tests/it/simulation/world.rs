@@ -731,6 +731,7 @@ pub fn config(ledger: PathBuf, max_lateness: Duration, give_up_after: Duration, 
         command_timeout: Duration::from_secs(300),
         data_timeout: Duration::from_secs(600),
         ca_file: None,
+        list_unsubscribe: None,
         templates: Arc::new(MailTemplates::built_in().unwrap()),
     };
     let folder = SourceKind::Directory(DirectorySettings {

@@ -65,6 +65,8 @@ struct MailView<'a> {
     description: String,
     /// That there is more of it.
     description_cut: String,
+    /// Where the alarm can be dismissed or snoozed.
+    answer: Option<MailLink>,
     footer: String,
     color: String,
     event: &'a Notification,
@@ -167,6 +169,10 @@ impl<'a> MailWriter<'a> {
             rows,
             description_cut: if is_cut { self.localizer.text("description-cut", &[]) } else { String::new() },
             description: ellipsis(description, is_cut),
+            answer: self
+                .link(&n.answer_url)
+                .filter(|link| !link.href.is_empty())
+                .map(|link| MailLink { label: self.localizer.text("answer", &[]), ..link }),
             footer: self.footer(),
             color: color(&n.calendar_color),
             event: n,

@@ -3,6 +3,7 @@
 //! * `settings`: its keys.
 //! * `content`: what a mail says; `templates` write it; `times`: when the event is; `localizer`: the reader's language;
 //!   `clean`, `links`, `boilerplate`: what becomes of texts of events; `message`: its octets.
+//! * `preview`: a mail that is not sent.
 //! * `allowance`: how many mails a user may get.
 //! * `login`: what a session logs in by.
 //! * `trust`: whose certificates are accepted; `connect`: TCP; `stream`: TLS over it; `session`: SMTP over it; `pool`:
@@ -47,6 +48,7 @@ mod localizer;
 mod login;
 mod message;
 mod pool;
+mod preview;
 mod session;
 mod settings;
 mod stream;
@@ -58,6 +60,7 @@ pub use boilerplate::is_boilerplate;
 pub use clean::{beginning, line, paragraphs};
 pub use localizer::{DEFAULT as DEFAULT_LOCALE, Localizer, Localizers, known_locale};
 pub use login::{LoginSecret, LoginSettings};
+pub use preview::{MailPreview, preview};
 pub use settings::{EmailSettings, SmtpSecurity};
 pub use templates::{MailTemplates, export as export_templates};
 pub use times::EventTimes;
@@ -153,7 +156,6 @@ impl Email {
     /// # Errors
     /// When From is no address.
     pub fn open(settings: &EmailSettings, timeout: Duration, context: &SinkContext) -> Result<Email, SinkError> {
-        let from = address::sender(&settings.from).map_err(SinkError)?;
         let server = MailServer {
             host: settings.host.clone(),
             port: settings.port,
@@ -169,13 +171,7 @@ impl Email {
             Recipients::List(list) => list.first().and_then(|first| address::recipient(first).ok()),
             Recipients::Own | Recipients::Attendees => None,
         };
-        let builder = MessageBuilder {
-            from,
-            zones: context.zones.clone(),
-            readers: context.readers.clone(),
-            templates: Arc::clone(&settings.templates),
-            localizers: Localizers::default(),
-        };
+        let builder = MessageBuilder::of(settings, context)?;
         let pool = Pool::new(server, settings.max_connections.max(1));
         let (sender, receiver) = mpsc::unbounded_channel();
         Ok(Email {

@@ -11,7 +11,7 @@ use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::Mechanism;
 use lettre::transport::smtp::client::AsyncSmtpConnection;
 use lettre::transport::smtp::commands::{Auth, Data, Mail as MailFrom, Quit, Rcpt, Rset};
-use lettre::transport::smtp::extension::ClientId;
+use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter};
 use lettre::transport::smtp::response::{Code, Response, Severity};
 use rustls::ClientConfig;
 use tokio::time::timeout;
@@ -285,7 +285,7 @@ impl Session {
     /// [`SmtpError`]
     pub async fn deliver(&mut self, mail: &Mail, server: &MailServer) -> Result<(), SmtpError> {
         let StepLimits { command, data, .. } = server.limits;
-        self.begin(mail.from.clone(), server).await?;
+        self.begin(mail.from.clone(), &mail.to, server).await?;
         self.rcpt(mail.to.clone(), server).await?;
         self.step(SmtpStep { name: "DATA", codes: &[354], limit: command }, server, async |smtp| {
             smtp.command(Data).await
@@ -312,19 +312,35 @@ impl Session {
     /// # Errors
     /// As for [`Session::deliver`].
     pub async fn probe(&mut self, from: Address, to: Address, server: &MailServer) -> Result<(), SmtpError> {
-        self.begin(from, server).await?;
+        self.begin(from, &to, server).await?;
         self.rcpt(to, server).await
     }
 
-    async fn begin(&mut self, from: Address, server: &MailServer) -> Result<(), SmtpError> {
+    async fn begin(&mut self, from: Address, to: &Address, server: &MailServer) -> Result<(), SmtpError> {
         self.mail_end.clear();
-        let command = MailFrom::new(Some(from.clone()), Vec::new());
+        let command = MailFrom::new(Some(from.clone()), self.parameters(to)?);
         let begun = timeout(server.limits.command, self.smtp.command(command)).await;
         let begun = begun.map_err(|_| SmtpError::Down(server.silent("MAIL")))?;
         let response = begun.map_err(|error| self.not_begun(&error, &from, server))?;
         exactly(&[250], &response).map_err(SmtpError::Broken)?;
         self.carried = true;
         Ok(())
+    }
+
+    /// What MAIL asks for because of the recipient: SMTPUTF8 (RFC 6531, 3.4) if the address has letters outside ASCII.
+    ///
+    /// # Errors
+    /// [`SmtpError::Refused`] if the server does not offer that.
+    fn parameters(&self, to: &Address) -> Result<Vec<MailParameter>, SmtpError> {
+        if to.user().is_ascii() {
+            return Ok(Vec::new());
+        }
+        if !self.smtp.server_info().supports_feature(Extension::SmtpUtfEight) {
+            let response = "the recipient has letters outside ASCII before the @, which needs SMTPUTF8, and the server does \
+                not offer it";
+            return Err(SmtpError::Refused { response: response.to_owned(), forever: true });
+        }
+        Ok(vec![MailParameter::SmtpUtfEight, MailParameter::Body(MailBodyParameter::EightBitMime)])
     }
 
     async fn rcpt(&mut self, to: Address, server: &MailServer) -> Result<(), SmtpError> {

@@ -54,6 +54,8 @@ pub struct EmailSettings {
     pub data_timeout: Duration,
     /// PEM file of a further certificate authority to trust.
     pub ca_file: Option<PathBuf>,
+    /// The value of List-Unsubscribe (RFC 2369, 3.2): addresses in angle brackets.
+    pub list_unsubscribe: Option<String>,
     /// What mails are written with.
     pub templates: Arc<MailTemplates>,
 }
@@ -81,6 +83,7 @@ pub fn read(section: &Section<'_>) -> Option<EmailSettings> {
     let command_timeout = section.read("command_timeout", value::duration).unwrap_or(COMMAND_TIMEOUT);
     let data_timeout = section.read("data_timeout", value::duration).unwrap_or(DATA_TIMEOUT);
     let ca_file = section.read("ca_file", value::string).map(|written| section.path(&written));
+    let list_unsubscribe = section.read("list_unsubscribe", unsubscribe);
     let templates =
         section.read("templates", |value| templates(section, value)).or_else(|| MailTemplates::built_in().ok());
     let server = server?;
@@ -105,8 +108,22 @@ pub fn read(section: &Section<'_>) -> Option<EmailSettings> {
         command_timeout,
         data_timeout,
         ca_file,
+        list_unsubscribe,
         templates: Arc::new(templates?),
     })
+}
+
+/// Where one can ask for no more mails: `https:` or `mailto:` addresses, as List-Unsubscribe has them.
+fn unsubscribe(value: &DeValue<'_>) -> Result<String, String> {
+    let addresses = value::strings(value)?;
+    let wrong = |address: &&String| {
+        let has_scheme = address.starts_with("https://") || address.starts_with("mailto:");
+        !has_scheme || !address.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '<' | '>' | ','))
+    };
+    match addresses.iter().find(wrong) {
+        Some(address) => Err(format!("has '{address}', which is not an address that begins with https:// or mailto:")),
+        None => Ok(addresses.iter().map(|address| format!("<{address}>")).collect::<Vec<_>>().join(", ")),
+    }
 }
 
 /// The templates in a folder, compiled, and tried with a mail.

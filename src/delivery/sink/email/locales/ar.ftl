@@ -13,6 +13,7 @@ label-attendees = الحضور
 label-repeats = التكرار
 label-moved = نُقل من
 join = الانضمام إلى الاجتماع
+answer = إغلاق هذا التذكير أو تأجيله
 
 day-time = { $day }، { $time }
 times = { $day }، { $from } – { $to }

@@ -13,6 +13,7 @@ label-attendees = Teilnehmende
 label-repeats = Wiederholung
 label-moved = Verschoben von
 join = An der Besprechung teilnehmen
+answer = Erinnerung beenden oder verschieben
 
 day-time = { $day }, { $time }
 times = { $day }, { $from }–{ $to }

@@ -14,6 +14,7 @@ label-attendees = Attendees
 label-repeats = Repeats
 label-moved = Moved from
 join = Join the meeting
+answer = Dismiss or snooze this reminder
 
 day-time = { $day }, { $time }
 times = { $day }, { $from }–{ $to }

@@ -13,6 +13,7 @@ label-attendees = Asistentes
 label-repeats = Se repite
 label-moved = Antes era
 join = Unirse a la reunión
+answer = Descartar o posponer este recordatorio
 
 day-time = { $day }, { $time }
 times = { $day }, { $from }–{ $to }

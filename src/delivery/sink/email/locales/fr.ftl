@@ -13,6 +13,7 @@ label-attendees = Participants
 label-repeats = Répétition
 label-moved = Déplacé du
 join = Rejoindre la réunion
+answer = Fermer ou reporter ce rappel
 
 day-time = { $day }, { $time }
 times = { $day }, { $from }–{ $to }

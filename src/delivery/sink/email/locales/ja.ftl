@@ -13,6 +13,7 @@ label-attendees = 参加者
 label-repeats = 繰り返し
 label-moved = 変更前
 join = 会議に参加する
+answer = この通知を閉じる・後で通知する
 
 day-time = { $day } { $time }
 times = { $day } { $from }～{ $to }

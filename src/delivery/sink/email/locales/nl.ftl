@@ -13,6 +13,7 @@ label-attendees = Deelnemers
 label-repeats = Herhaling
 label-moved = Verplaatst van
 join = Deelnemen aan de vergadering
+answer = Deze herinnering sluiten of uitstellen
 
 day-time = { $day }, { $time }
 times = { $day }, { $from }–{ $to }

@@ -13,6 +13,7 @@ label-attendees = Uczestnicy
 label-repeats = Powtarzanie
 label-moved = Przeniesione z
 join = Dołącz do spotkania
+answer = Odrzuć lub odłóż to przypomnienie
 
 day-time = { $day }, { $time }
 times = { $day }, { $from }–{ $to }
