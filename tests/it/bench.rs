@@ -67,3 +67,12 @@ fn an_account_of_many_calendars_is_measured() {
     assert!(value(&figures, "first sync, requests") >= 7.0, "{figures:?}");
     assert_eq!(value(&figures, "unchanged poll, requests"), 1.0, "{figures:?}");
 }
+
+#[test]
+fn alarms_that_go_out_one_by_one_all_arrive_once() {
+    for sink in ["webhook", "command"] {
+        let figures = figures(&["send", "--alarms", "40", "--sink", sink]);
+        assert_eq!(value(&figures, "arrived more than once"), 0.0, "{figures:?}");
+        assert!(figures[0]["ratio"].as_f64().unwrap() > 0.0, "{figures:?}");
+    }
+}

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::BenchContext;
 use super::site::Outlet;
 use super::table::{self, Figure};
-use super::{account, edit, fire, idle, intake, mixed, poll, restart};
+use super::{account, edit, fire, idle, intake, mixed, poll, restart, send};
 use reveille::cli::printer::ExitStatus;
 
 /// Every run, as a Markdown table
@@ -50,6 +50,10 @@ fn runs<'a>(args: &Args, folder: &'a Path) -> Vec<Run<'a>> {
             let args = fire::Args { alarms, series, sink };
             runs.push(Box::new(move |context| fire::measure(&args, folder, context)));
         }
+    }
+    for sink in [send::MessageOutlet::Webhook, send::MessageOutlet::Command] {
+        let args = send::Args { alarms: 1_000, sink };
+        runs.push(Box::new(move |context| send::measure(&args, folder, context)));
     }
     for store in [intake::Store::Directory, intake::Store::Caldav] {
         let args = intake::Args { objects: 50_000, store };

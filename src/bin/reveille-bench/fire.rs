@@ -76,7 +76,7 @@ pub(super) fn measure(args: &Args, parent: &Path, context: &mut BenchContext) ->
 }
 
 /// Fills the ledger with alarms, all due at the instant that is returned.
-fn arm(args: &Args, site: &Site, context: &mut BenchContext) -> anyhow::Result<UtcMillis> {
+pub(super) fn arm(args: &Args, site: &Site, context: &mut BenchContext) -> anyhow::Result<UtcMillis> {
     let generator = Generator::new(1);
     let count = u64::from(args.alarms);
     let text = |n, due| if args.series { generator.daily(n, due) } else { generator.due(n, due) };

@@ -31,6 +31,7 @@ mod mixed;
 mod poll;
 mod receiver;
 mod restart;
+mod send;
 mod server;
 mod site;
 mod synthetic;
@@ -76,6 +77,7 @@ enum BenchRun {
     Mixed(mixed::Args),
     Poll(poll::Args),
     Account(account::Args),
+    Send(send::Args),
 }
 
 /// That of the program which is measured.
@@ -115,6 +117,7 @@ fn run(cli: &BenchCli, context: &mut BenchContext) -> anyhow::Result<ExitStatus>
         Some(BenchRun::Mixed(args)) => mixed::measure(args, folder, context)?,
         Some(BenchRun::Poll(args)) => poll::measure(args, folder, context)?,
         Some(BenchRun::Account(args)) => account::measure(args, folder, context)?,
+        Some(BenchRun::Send(args)) => send::measure(args, folder, context)?,
     };
     table::print(&figures, context)?;
     Ok(ExitStatus::Success)

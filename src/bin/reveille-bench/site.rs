@@ -76,12 +76,12 @@ impl Site {
             Outlet::File => self.alarms(),
             Outlet::CyrusNotify => self.socket(),
         };
-        let (ledger, kind) = (self.ledger(), outlet.name());
-        let text = format!(
-            "[ledger]\nurl = 'sqlite://{}'\n{sources}[[sink]]\nkind = '{kind}'\npath = '{}'\n",
-            ledger.display(),
-            path.display()
-        );
+        self.configure_sink(sources, &format!("[[sink]]\nkind = '{}'\npath = '{}'\n", outlet.name(), path.display()))
+    }
+
+    /// Writes the configuration: `sources` and `sink` as TOML.
+    pub(super) fn configure_sink(&self, sources: &str, sink: &str) -> anyhow::Result<()> {
+        let text = format!("[ledger]\nurl = 'sqlite://{}'\n{sources}{sink}", self.ledger().display());
         Ok(fs::write(self.config(), text)?)
     }
 
