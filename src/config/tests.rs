@@ -161,6 +161,7 @@ fn the_example_shows_every_key() {
         include_str!("../delivery/quiet_hours.rs"),
         include_str!("../delivery/sink/registry.rs"),
         include_str!("../delivery/sink/file.rs"),
+        include_str!("../delivery/sink/file/rotation.rs"),
         include_str!("../delivery/sink/cyrus_notify.rs"),
         include_str!("../delivery/sink/command.rs"),
         include_str!("../delivery/sink/webhook/settings.rs"),

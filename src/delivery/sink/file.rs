@@ -1,4 +1,5 @@
-//! The sink `file`: JSON lines, appended to a file. Delivered means that they are on the disk.
+//! The sink `file`: JSON lines, appended to a file. Delivered means that they are on the disk. `rotation` gives the
+//! file another name when it has grown.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 
+use self::rotation::{Rotation, RotationSettings};
 use super::ndjson::{NdjsonBatch, apart, unless_it_ends, write};
 use super::{
     ClaimedDelivery, Outcome, Sending, SinkConfig, SinkContext, SinkDriver, SinkError, SinkKind, SinkSettings,
@@ -18,6 +20,8 @@ use crate::access::{self, Need, User, folder_of, give_to_owner_of};
 use crate::delivery::deadline::SendDeadline;
 use crate::delivery::render::{JsonFormat, Renderer};
 use crate::tables::{Section, value};
+
+mod rotation;
 
 /// The sink `file`.
 pub const KIND: SinkKind = SinkKind { name: "file", actions: &[], read: |section| Some(Arc::new(read(section)?)) };
@@ -29,12 +33,15 @@ pub struct FileSettings {
     pub path: PathBuf,
     /// How a line is written.
     pub format: JsonFormat,
+    /// When it is rotated; none: others do that, or nobody.
+    pub rotation: Option<RotationSettings>,
 }
 
 fn read(section: &Section<'_>) -> Option<FileSettings> {
     let format = JsonFormat::read(section);
+    let rotation = RotationSettings::read(section);
     let path = section.path(&section.required("path", value::string)?);
-    Some(FileSettings { path, format })
+    Some(FileSettings { path, format, rotation })
 }
 
 impl SinkSettings for FileSettings {
@@ -44,7 +51,8 @@ impl SinkSettings for FileSettings {
 
     fn open(&self, config: &SinkConfig, context: &SinkContext) -> Result<Box<dyn SinkDriver>, SinkError> {
         let renderer = Renderer::new(self.format, context.zones.clone());
-        Ok(Box::new(LineFile::new(&self.path, renderer, config.timeout, context.deadline.clone())))
+        let file = LineFile::new(&self.path, renderer, config.timeout, context.deadline.clone());
+        Ok(Box::new(file.rotated(self.rotation)))
     }
 
     fn appends_to(&self) -> Option<&Path> {
@@ -52,10 +60,9 @@ impl SinkSettings for FileSettings {
     }
 
     fn denied(&self, user: &User) -> Option<String> {
-        match self.path.exists() {
-            true => access::lacking(user, &self.path, Need::Write, true),
-            false => access::lacking(user, folder_of(&self.path), Need::Create, true),
-        }
+        let write = || access::lacking(user, &self.path, Need::Write, true).filter(|_| self.path.exists());
+        let is_made = self.rotation.is_some() || !self.path.exists();
+        write().or_else(|| access::lacking(user, folder_of(&self.path), Need::Create, true).filter(|_| is_made))
     }
 }
 
@@ -74,24 +81,31 @@ pub struct LineFile {
     file: Arc<Mutex<Option<File>>>,
     /// To be reopened before the next write.
     stale: Arc<AtomicBool>,
+    rotation: Option<Arc<Rotation>>,
 }
 
 impl LineFile {
     /// Lines go to the file at `path`, which is created (mode 0600) when the first is written.
     pub fn new(path: &Path, renderer: Renderer, timeout: Duration, deadline: SendDeadline) -> LineFile {
         let path = path.to_owned();
-        LineFile { path, renderer, timeout, deadline, file: Arc::default(), stale: Arc::default() }
+        LineFile { path, renderer, timeout, deadline, file: Arc::default(), stale: Arc::default(), rotation: None }
+    }
+
+    /// This file, which is rotated as `settings` say.
+    #[must_use]
+    pub fn rotated(self, settings: Option<RotationSettings>) -> LineFile {
+        LineFile { rotation: settings.map(Rotation::new).map(Arc::new), ..self }
     }
 
     /// Appends the batch by one write, and waits until the disk has it.
     async fn append(&self, deliveries: &[ClaimedDelivery]) -> Vec<Outcome> {
         let (path, batch, renderer) = (self.path.clone(), deliveries.to_vec(), self.renderer.clone());
-        let stale = Arc::clone(&self.stale);
+        let (stale, rotation) = (Arc::clone(&self.stale), self.rotation.clone());
         apart(&self.file, self.timeout, &self.path.display().to_string(), deliveries.len(), move |file| {
             if stale.swap(false, Ordering::Relaxed) {
                 *file = None;
             }
-            put(file, &path, NdjsonBatch::of(&batch, &renderer))
+            put(file, &path, rotation.as_deref(), NdjsonBatch::of(&batch, &renderer))
         })
         .await
     }
@@ -126,10 +140,11 @@ impl SinkDriver for LineFile {
     }
 }
 
-/// Appends `lines`. After a failure whole lines stay and count, a line that was begun is taken back, and the file is
-/// reopened for the next batch.
-fn put(open: &mut Option<File>, path: &Path, batch: NdjsonBatch) -> Vec<Outcome> {
-    let mut file = match open.take().filter(|file| is_at(file, path)).map_or_else(|| append(path), Ok) {
+/// Appends `batch`, to a new file if `rotation` says so. After a failure whole lines stay and count, a line that was
+/// begun is taken back, and the file is reopened for the next batch.
+fn put(open: &mut Option<File>, path: &Path, rotation: Option<&Rotation>, batch: NdjsonBatch) -> Vec<Outcome> {
+    let file = open.take().filter(|file| is_at(file, path)).map_or_else(|| append(path), Ok);
+    let mut file = match file.and_then(|file| with_room(file, path, rotation, batch.bytes.len())) {
         Ok(file) => file,
         Err(error) => return batch.delivered_upto(0, &unusable(path, &error)),
     };
@@ -146,6 +161,20 @@ fn put(open: &mut Option<File>, path: &Path, batch: NdjsonBatch) -> Vec<Outcome>
             batch.delivered()
         }
         Err((count, error)) => batch.delivered_upto(count, &unusable(path, &error)),
+    }
+}
+
+/// `file`, which is at `path`, or a new one in its place if `rotation` wants that before `more` octets are appended.
+/// The new one has the mode of the old one.
+fn with_room(file: File, path: &Path, rotation: Option<&Rotation>, more: usize) -> io::Result<File> {
+    let before = file.metadata()?;
+    match rotation {
+        Some(rotation) if rotation.is_due(before.len(), more) && rotation.rotate(path) => {
+            let new = append(path)?;
+            new.set_permissions(before.permissions())?;
+            Ok(new)
+        }
+        _ => Ok(file),
     }
 }
 

@@ -144,3 +144,26 @@ fn within_a_small_disk(path: &Path) {
         assert_eq!(fs::read_to_string(path).unwrap(), "{2}\n");
     });
 }
+
+#[tokio::test]
+async fn a_file_that_has_grown_is_rotated_and_each_line_is_in_one_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a");
+    let file = || sink(&path).rotated(Some(RotationSettings { size: 1024, keep: 2 }));
+    let line = |n: usize| format!("{{{n:0>398}}}");
+    let first = file();
+    for n in 1..=2 {
+        assert_eq!(first.send(&[delivery(&line(n))]).await, [Outcome::Delivered]);
+    }
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    // A batch that is larger than the limit goes into one file.
+    assert_eq!(first.send(&[3, 4, 5].map(|n| delivery(&line(n)))).await, [const { Outcome::Delivered }; 3]);
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+    // The process ends after it has renamed the file and before it has made another one.
+    fs::rename(folder.path().join("a.1"), folder.path().join("a.2")).unwrap();
+    fs::rename(&path, folder.path().join("a.1")).unwrap();
+    assert_eq!(file().send(&[delivery(&line(6))]).await, [Outcome::Delivered]);
+    let text = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+    let lines = |numbers: &[usize]| numbers.iter().map(|n| line(*n) + "\n").collect::<String>();
+    assert_eq!([text("a.2"), text("a.1"), text("a")], [lines(&[1, 2]), lines(&[3, 4, 5]), lines(&[6])]);
+}
