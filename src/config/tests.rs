@@ -52,9 +52,9 @@ fn the_example_loads() {
     let config = load(Some(&file), &Overrides::default(), &nothing).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(config.ledger, Path::new("/var/lib/reveille/ledger.db"));
     assert_eq!(config.sources.len(), 3);
-    assert_eq!(config.sinks.len(), 7);
+    assert_eq!(config.sinks.len(), 8);
     let names: Vec<_> = config.sinks.iter().map(|sink| sink.name.as_str()).collect();
-    assert_eq!(names, ["stdout", "file", "cyrus-notify", "email", "command", "webhook", "phone"]);
+    assert_eq!(names, ["stdout", "file", "cyrus-notify", "email", "command", "webhook", "phone", "web-push"]);
 }
 
 /// What docs/notification.md shows of each service can be copied.
@@ -271,7 +271,7 @@ fn wrong_types_and_values() {
         ),
         (
             "[[sink]]\nkind = 'pager'",
-            "2: sink 1: kind is 'pager' and must be one of stdout, file, cyrus-notify, email, command, webhook; the nearest",
+            "2: sink 1: kind is 'pager' and must be one of stdout, file, cyrus-notify, email, command, webhook, web-push; the nearest",
         ),
         ("[[sink]]\nkind = 'webhook'\nurl = 'http://h/'", "3: sink 1: url is without encryption"),
         ("[[sink]]\nkind = 'webhook'\nurl = 'https://10.1.2.3/'", "3: sink 1: url names a private address"),
@@ -299,6 +299,15 @@ fn wrong_types_and_values() {
             "[[sink]]\nkind = 'webhook'\npreset = 'slack'\nurl_file = 'x'\npriority = 'high'",
             "5: sink 1: unknown key 'priority'",
         ),
+        (
+            "[[sink]]\nkind = 'file'\npath = 'x'\nrotate_keep = 2",
+            "4: sink 1: rotate_keep says how many old files are kept",
+        ),
+        (
+            "[[sink]]\nkind = 'web-push'\ncontact = 'me'\nvapid_key_file = 'x'\nsubscription_file = 'y'",
+            "3: sink 1: contact must begin with mailto: or https://",
+        ),
+        ("[[sink]]\nkind = 'web-push'\nvapid_key_file = 'x'", "1: sink 1: contact is missing"),
         ("[[sink]]\nkind = 'command'\nargv = 'x'", "3: sink 1: argv is a text and must be a list of the program"),
         ("[[sink]]\nkind = 'command'", "1: sink 1: argv is missing"),
         ("[[source]]\nkind='caldav'\nurl='https://h/'\ndefault_alarms='yes'", "4: source 1: default_alarms"),

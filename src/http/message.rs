@@ -46,7 +46,7 @@ pub struct HttpRequest {
     /// Names and values, besides those that say who asks.
     pub headers: Vec<(Cow<'static, str>, Cow<'static, str>)>,
     /// Empty for none.
-    pub body: String,
+    pub body: Vec<u8>,
     /// What tells it from others of the same method, headers and path, which may take less long; empty for nothing.
     pub kind: &'static str,
     /// Whether a redirection from the URL that was asked for to another one of the same server is followed.
@@ -56,14 +56,7 @@ pub struct HttpRequest {
 impl HttpRequest {
     /// A request without headers of its own and without a body, which follows redirections to any path of the server.
     pub fn new(method: Method, url: &Url) -> HttpRequest {
-        HttpRequest {
-            method,
-            url: url.clone(),
-            headers: Vec::new(),
-            body: String::new(),
-            kind: "",
-            may_move: |_, _| true,
-        }
+        HttpRequest { method, url: url.clone(), headers: Vec::new(), body: Vec::new(), kind: "", may_move: |_, _| true }
     }
 
     /// This request with the header `name`.
@@ -77,10 +70,16 @@ impl HttpRequest {
         self
     }
 
+    /// Its body, as text.
+    #[cfg(test)]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
     /// This request with `body`, which is of the media type `content_type`.
     #[must_use]
-    pub fn with_body(self, content_type: &'static str, body: String) -> HttpRequest {
-        HttpRequest { body, ..self.with_header("Content-Type", content_type) }
+    pub fn with_body(self, content_type: &'static str, body: impl Into<Vec<u8>>) -> HttpRequest {
+        HttpRequest { body: body.into(), ..self.with_header("Content-Type", content_type) }
     }
 }
 

@@ -164,7 +164,9 @@ fn read(stream: &mut BufReader<TcpStream>) -> Option<Asked> {
     let length = asked.header("content-length").map_or(0, |length| length.parse().expect("a length"));
     let mut body = vec![0; length];
     stream.read_exact(&mut body).ok()?;
-    asked.body = String::from_utf8(body).expect("UTF-8");
+    // What is not text keeps its octets, each as a character.
+    asked.body =
+        String::from_utf8(body).unwrap_or_else(|other| other.into_bytes().into_iter().map(char::from).collect());
     Some(asked)
 }
 

@@ -1,4 +1,4 @@
-//! The sink `webhook` through the program: what receivers get by TLS, and what their answers lead to.
+//! The sinks `webhook` and `web-push` through the program: what receivers get by TLS, and what their answers lead to.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -19,12 +19,17 @@ fn secret(folder: &Path, name: &str, text: &str) {
     fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o600)).unwrap();
 }
 
-/// Adds a sink `hook` to the configuration.
+/// Adds a sink `hook` of the kind `webhook` to the configuration.
 fn hook(stage: &Stage, keys: &str) {
+    sink(stage, "webhook", keys);
+}
+
+/// Adds a sink `hook` of `kind` to the configuration.
+fn sink(stage: &Stage, kind: &str, keys: &str) {
     stage.configure("");
     let file = stage.path().join("reveille.toml");
     let text = fs::read_to_string(&file).unwrap();
-    fs::write(file, format!("{text}[[sink]]\nkind = 'webhook'\nname = 'hook'\nallow_private = true\n{keys}")).unwrap();
+    fs::write(file, format!("{text}[[sink]]\nkind = '{kind}'\nname = 'hook'\nallow_private = true\n{keys}")).unwrap();
 }
 
 /// What `test-sink hook` says, and whether the alarm was accepted.
@@ -255,4 +260,71 @@ fn a_message_that_comes_again_is_the_same_transaction() {
         format!("{when}\nThis reminder comes 1 minute late: it was due on Tuesday, 10 March 2026, 13:00.")
     );
     assert_eq!(deliveries(&stage), ["delivered 2 "]);
+}
+
+/// A browser that subscribes, and a key that signs; arguments: folder, address.
+const SUBSCRIBE: &str = "import sys, os, json, base64\n\
+    from cryptography.hazmat.primitives.asymmetric import ec\n\
+    from cryptography.hazmat.primitives import serialization as s\n\
+    folder, endpoint = sys.argv[1:]\n\
+    code = lambda octets: base64.urlsafe_b64encode(octets).decode().rstrip('=')\n\
+    own, vapid = (ec.generate_private_key(ec.SECP256R1()) for _ in 'ab')\n\
+    for name, key in [('own.pem', own), ('vapid.pem', vapid)]:\n    \
+    open(folder + '/' + name, 'wb').write(key.private_bytes(s.Encoding.PEM, s.PrivateFormat.PKCS8, s.NoEncryption()))\n\
+    point = own.public_key().public_bytes(s.Encoding.X962, s.PublicFormat.UncompressedPoint)\n\
+    keys = {'p256dh': code(point), 'auth': code(os.urandom(16))}\n\
+    json.dump({'endpoint': endpoint, 'expirationTime': None, 'keys': keys}, open(folder + '/phone.json', 'w'))\n";
+
+/// What the browser reads with the reference library of the encryption, and what its push service checks; arguments:
+/// folder, body, Authorization, the server of the address.
+const READ: &str = "import sys, json, time, base64, http_ece\n\
+    from cryptography.hazmat.primitives import hashes, serialization\n\
+    from cryptography.hazmat.primitives.asymmetric import ec, utils\n\
+    folder, body, authorization, origin = sys.argv[1:]\n\
+    decode = lambda text: base64.urlsafe_b64decode(text + '==')\n\
+    load = lambda name: serialization.load_pem_private_key(open(folder + '/' + name, 'rb').read(), None)\n\
+    auth = decode(json.load(open(folder + '/phone.json'))['keys']['auth'])\n\
+    content = http_ece.decrypt(bytes.fromhex(body), private_key=load('own.pem'), auth_secret=auth, version='aes128gcm')\n\
+    assert json.loads(content)['summary'] == 'Test of reveille', content\n\
+    token, key = (part.split('=', 1)[1] for part in authorization.removeprefix('vapid ').split(', '))\n\
+    signed, signature = token.rsplit('.', 1)\n\
+    claims = json.loads(decode(signed.split('.')[1]))\n\
+    assert (claims['aud'], claims['sub']) == (origin, 'mailto:admin@example.org'), claims\n\
+    assert 0 < claims['exp'] - time.time() < 86400, claims\n\
+    public = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), decode(key))\n\
+    assert public == load('vapid.pem').public_key()\n\
+    r, s = (int.from_bytes(decode(signature)[at:at + 32], 'big') for at in (0, 32))\n\
+    public.verify(utils.encode_dss_signature(r, s), signed.encode(), ec.ECDSA(hashes.SHA256()))\n";
+
+#[test]
+fn a_message_of_web_push_is_read_by_the_reference_library() {
+    let Some(venv) = Venv::or_skip() else { return };
+    let mut answers = vec![Reply::status(410), Reply::status(201)];
+    let server = Scripted::start(move |asked| match asked.method.as_str() {
+        "POST" => answers.pop().unwrap(),
+        _ => Reply::status(405),
+    });
+    let stage = Stage::new();
+    let folder = stage.path().to_str().unwrap();
+    venv.script(SUBSCRIBE, &[folder, &format!("{}push/of-mine", server.url)]);
+    for name in ["phone.json", "vapid.pem"] {
+        fs::set_permissions(stage.path().join(name), fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    let keys = "contact = 'mailto:admin@example.org'\nvapid_key_file = 'vapid.pem'\nsubscription_file = 'phone.json'\n";
+    sink(&stage, "web-push", &format!("{keys}ttl = '1h'\n"));
+    let checked = stage.reveille(&["check"]);
+    let checked = String::from_utf8([checked.stdout, checked.stderr].concat()).unwrap();
+    server.asked();
+    assert_eq!(test_sink(&stage), (true, "the sink 'hook' accepted the alarm\n".to_owned()));
+    let asked: Asked = server.asked().remove(0);
+    let header = |name: &str| asked.header(name).unwrap_or_default();
+    assert_eq!(asked.line(), "POST /push/of-mine");
+    assert_eq!(["ttl", "urgency", "content-encoding"].map(header), ["3600", "high", "aes128gcm"]);
+    assert!(header("topic").starts_with("test-"), "{asked:?}");
+    let key = header("authorization").split_once(", k=").unwrap().1;
+    assert!(checked.contains(&format!("the public key is {key}")), "{checked}");
+    let body: String = asked.body.chars().map(|c| format!("{:02x}", u32::from(c))).collect();
+    venv.script(READ, &[folder, &body, header("authorization"), server.url.trim_end_matches('/')]);
+    let (is_accepted, told) = test_sink(&stage);
+    assert!(!is_accepted && told.contains("HTTP 410") && !told.contains("of-mine"), "{told}");
 }

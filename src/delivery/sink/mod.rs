@@ -241,6 +241,11 @@ impl Outcome {
         Outcome::Retry { response: response.into(), after: None }
     }
 
+    /// [`Outcome::Down`], until an administrator has corrected what the settings say.
+    pub fn unusable(response: impl Into<String>) -> Outcome {
+        Outcome::Down { response: response.into(), closure: Closure::Settings }
+    }
+
     /// [`Outcome::Permanent`].
     pub fn permanent(response: impl Into<String>) -> Outcome {
         Outcome::Permanent { response: response.into() }

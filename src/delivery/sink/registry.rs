@@ -11,8 +11,15 @@ use crate::delivery::alarm_filter::AlarmFilter;
 use crate::tables::{Section, names, value};
 
 /// All kinds.
-const KINDS: &[&SinkKind] =
-    &[&stdout::KIND, &file::KIND, &cyrus_notify::KIND, &email::KIND, &command::KIND, &webhook::KIND];
+const KINDS: &[&SinkKind] = &[
+    &stdout::KIND,
+    &file::KIND,
+    &cyrus_notify::KIND,
+    &email::KIND,
+    &command::KIND,
+    &webhook::KIND,
+    &webhook::WEB_PUSH,
+];
 
 const ACTIONS: [(&str, &str); 3] = [("display", "display"), ("email", "email"), ("audio", "audio")];
 

@@ -5,6 +5,7 @@
 //! * `endpoint`: the address and its client; `payload`: what is posted there.
 //! * `signature`: the secrets, and the header that they make.
 //! * `preset`: the requests and answers of services; `summary`: what messages say.
+//! * `web_push`: the sink `web-push`, whose content is encrypted for one browser.
 //! * `answer`: what becomes of a notification; `redaction`: keeps secrets out of what receivers answer.
 
 use std::sync::Arc;
@@ -40,10 +41,17 @@ mod redaction;
 mod settings;
 mod signature;
 mod summary;
+mod web_push;
 
 /// The sink `webhook`.
 pub const KIND: SinkKind =
-    SinkKind { name: "webhook", actions: &[], read: |section| Some(Arc::new(settings::read(section)?)) };
+    SinkKind { name: "webhook", actions: &[], read: |section| Some(Arc::new(settings::read(section, KIND.name)?)) };
+/// The sink `web-push`.
+pub const WEB_PUSH: SinkKind = SinkKind {
+    name: "web-push",
+    actions: &[],
+    read: |section| Some(Arc::new(settings::read_web_push(section, WEB_PUSH.name)?)),
+};
 
 /// Octets of the answer of a receiver that are read: services repeat messages in theirs.
 const READ: usize = 48 * 1024;
@@ -52,7 +60,7 @@ const KEPT: usize = 300;
 
 impl SinkSettings for WebhookSettings {
     fn kind(&self) -> &'static str {
-        KIND.name
+        self.kind
     }
 
     fn open(&self, config: &SinkConfig, context: &SinkContext) -> Result<Box<dyn SinkDriver>, SinkError> {
@@ -79,7 +87,7 @@ impl SinkSettings for WebhookSettings {
 
     /// A message of a service is about an alarm.
     fn takes_events(&self) -> bool {
-        matches!(self.payload, PayloadSettings::Json { .. })
+        !matches!(self.payload, PayloadSettings::Service(_))
     }
 
     fn denied(&self, user: &User) -> Option<String> {
@@ -202,10 +210,15 @@ impl Webhook {
     /// Whether the receiver can be reached; nothing is posted.
     async fn check(&self) -> Result<String, String> {
         let ready = self.ready()?;
+        let key = match self.payload.settings() {
+            // Browsers subscribe with it.
+            PayloadSettings::WebPush(push) => format!("; the public key is {}", push.public_key()?),
+            PayloadSettings::Json { .. } | PayloadSettings::Service(_) => String::new(),
+        };
         let request = HttpRequest::new(Method::new("OPTIONS"), &ready.url);
         let sent = tokio::time::timeout(self.timeout, ready.client.send_and_read(request, || AnswerReader)).await;
         match sent {
-            Ok(Ok(_)) => Ok(format!("{} answers", server(&ready.url))),
+            Ok(Ok(_)) => Ok(format!("{} answers{key}", server(&ready.url))),
             Ok(Err(error)) => Err(error.without_paths().to_string()),
             Err(_) => Err(format!("{} did not answer in time", server(&ready.url))),
         }

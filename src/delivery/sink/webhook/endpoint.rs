@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use reqwest::Url;
 
+use super::web_push::subscription::Subscription;
 use crate::http::{ClientSettings, Hosts, HttpClient, HttpLimits, is_public};
 use crate::tables::{SecretRef, address};
 
@@ -22,6 +23,8 @@ pub enum ReceiverAddress {
     Written(Url),
     /// A secret.
     Kept(SecretRef),
+    /// In the subscription of a browser, a secret too.
+    Subscribed(SecretRef),
 }
 
 /// What receivers may be connected to.
@@ -49,7 +52,7 @@ impl ReceiverAddress {
     pub fn secret(&self) -> Option<&SecretRef> {
         match self {
             ReceiverAddress::Written(_) => None,
-            ReceiverAddress::Kept(place) => Some(place),
+            ReceiverAddress::Kept(place) | ReceiverAddress::Subscribed(place) => Some(place),
         }
     }
 }
@@ -91,12 +94,15 @@ impl Endpoint {
     }
 
     fn url(&self) -> Result<Url, String> {
-        let place = match &self.address {
+        let (place, written) = match &self.address {
             ReceiverAddress::Written(url) => return Ok(url.clone()),
-            ReceiverAddress::Kept(place) => place,
+            ReceiverAddress::Kept(place) => {
+                let secret = place.read().map_err(|error| error.to_string())?;
+                (place, secret.expose().to_owned())
+            }
+            ReceiverAddress::Subscribed(place) => (place, Subscription::read(place)?.endpoint.to_string()),
         };
-        let secret = place.read().map_err(|error| error.to_string())?;
-        let url = address::feed(secret.expose(), self.allowed.plaintext);
+        let url = address::feed(&written, self.allowed.plaintext);
         let url = url.map_err(|why| format!("the address that {} names {why}", place.key()))?;
         if self.allowed.include(&url) { Ok(url) } else { Err(format!("{} {PRIVATE}", place.key())) }
     }

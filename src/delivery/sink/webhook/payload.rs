@@ -7,9 +7,9 @@ use super::answer::{AnswerVerdict, ReceiverAnswer};
 use super::preset::{MessageOptions, MessageTarget, Preset, RecipientKey};
 use super::signature::SigningKeys;
 use super::summary::AlarmSummary;
+use super::web_push::{self, WebPushSettings};
 use crate::calendar::zone::Zones;
 use crate::clock::Clock;
-use crate::delivery::gate::Closure;
 use crate::delivery::render::{self, JsonFormat, Renderer};
 use crate::delivery::sink::email::{DEFAULT_LOCALE, Localizers};
 use crate::delivery::sink::{ClaimedDelivery, Outcome, Readers, SinkContext};
@@ -30,6 +30,8 @@ pub enum PayloadSettings {
     },
     /// A message.
     Service(ServiceSettings),
+    /// The JSON, encrypted for one browser or app.
+    WebPush(WebPushSettings),
 }
 
 /// The keys of a preset.
@@ -51,6 +53,7 @@ impl PayloadSettings {
         let two = match self {
             PayloadSettings::Json { secret, .. } => [secret.as_ref(), None],
             PayloadSettings::Service(service) => [service.token.as_ref(), service.recipient.as_ref()],
+            PayloadSettings::WebPush(push) => [Some(&push.subscription), Some(&push.vapid_key)],
         };
         two.into_iter().flatten()
     }
@@ -79,7 +82,7 @@ impl Payload {
     /// What `settings` describe.
     pub fn new(settings: PayloadSettings, context: &SinkContext) -> Payload {
         let format = match &settings {
-            PayloadSettings::Json { format, .. } => *format,
+            PayloadSettings::Json { format, .. } | PayloadSettings::WebPush(WebPushSettings { format, .. }) => *format,
             PayloadSettings::Service(_) => JsonFormat::default(),
         };
         Payload {
@@ -106,6 +109,7 @@ impl Payload {
         match &self.settings {
             PayloadSettings::Json { secret, .. } => keys(secret.as_ref()).map(drop),
             PayloadSettings::Service(service) => service.secrets().map(drop),
+            PayloadSettings::WebPush(push) => push.public_key().map(drop),
         }
     }
 
@@ -116,10 +120,14 @@ impl Payload {
     pub fn request(&self, url: &Url, delivery: &ClaimedDelivery) -> Result<PreparedRequest, Outcome> {
         match &self.settings {
             PayloadSettings::Json { secret, cloud_events, .. } => {
-                let keys = keys(secret.as_ref()).map_err(unusable)?;
+                let keys = keys(secret.as_ref()).map_err(Outcome::unusable)?;
                 self.json(url, delivery, keys.as_ref(), *cloud_events)
             }
             PayloadSettings::Service(service) => self.message(url, delivery, service),
+            PayloadSettings::WebPush(push) => {
+                let request = push.request(url, delivery, &self.renderer, self.clock.now())?;
+                Ok(PreparedRequest { request, secrets: Vec::new() })
+            }
         }
     }
 
@@ -157,7 +165,7 @@ impl Payload {
         delivery: &ClaimedDelivery,
         service: &ServiceSettings,
     ) -> Result<PreparedRequest, Outcome> {
-        let [token, recipient] = service.secrets().map_err(unusable)?;
+        let [token, recipient] = service.secrets().map_err(Outcome::unusable)?;
         let notification = render::read(&delivery.notification)?;
         let reader = self.readers.get(&notification.user_id);
         let zone = reader.zone.and_then(|id| self.zones.find(&id));
@@ -180,6 +188,7 @@ impl Payload {
         match &self.settings {
             PayloadSettings::Json { .. } => answer.by_status(),
             PayloadSettings::Service(service) => (service.preset.verdict)(answer),
+            PayloadSettings::WebPush(_) => web_push::verdict(answer),
         }
     }
 
@@ -188,6 +197,7 @@ impl Payload {
         match &self.settings {
             PayloadSettings::Json { .. } => "a webhook",
             PayloadSettings::Service(service) => service.preset.name,
+            PayloadSettings::WebPush(_) => "a push service",
         }
     }
 }
@@ -209,8 +219,4 @@ fn keys(secret: Option<&SecretRef>) -> Result<Option<SigningKeys>, String> {
     let Some(secret) = secret else { return Ok(None) };
     let text = secret.read().map_err(|error| error.to_string())?;
     SigningKeys::read(&text).map(Some).map_err(|reason| format!("{} {reason}", secret.key()))
-}
-
-fn unusable(response: String) -> Outcome {
-    Outcome::Down { response, closure: Closure::Settings }
 }

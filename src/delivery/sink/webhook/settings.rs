@@ -1,6 +1,7 @@
-//! The keys of `kind = "webhook"`.
+//! The keys of `kind = "webhook"` and of `kind = "web-push"`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use reqwest::Url;
 use toml::de::DeValue;
@@ -9,6 +10,7 @@ use super::endpoint::{AllowedAddresses, PRIVATE, ReceiverAddress};
 use super::headers::{self, HeaderSetting};
 use super::payload::{PayloadSettings, ServiceSettings};
 use super::preset::{MessageOptions, PRESETS, Preset, Priority, RecipientKey, TokenUse};
+use super::web_push::WebPushSettings;
 use crate::delivery::render::JsonFormat;
 use crate::tables::secret::{self, Keys};
 use crate::tables::{Credentials, PasswordScheme, SecretRef, Section, address, value};
@@ -34,12 +36,34 @@ const USER_KEY: Keys = Keys {
     command: "user_key_command",
 };
 
+/// The keys of a subscription, and of the key that signs.
+const SUBSCRIPTION: Keys = Keys {
+    plain: "subscription",
+    file: "subscription_file",
+    variable: "subscription_env",
+    credential: "subscription_credential",
+    command: "subscription_command",
+};
+const VAPID_KEY: Keys = Keys {
+    plain: "vapid_key",
+    file: "vapid_key_file",
+    variable: "vapid_key_env",
+    credential: "vapid_key_credential",
+    command: "vapid_key_command",
+};
+
+/// How long a push service keeps a message, where that is not written.
+const TTL: Duration = Duration::from_secs(24 * 60 * 60);
+const URGENCIES: [(&str, &str); 4] = [("very-low", "very-low"), ("low", "low"), ("normal", "normal"), ("high", "high")];
+
 const PRIORITIES: [(&str, Priority); 4] =
     [("low", Priority::Low), ("normal", Priority::Normal), ("high", Priority::High), ("urgent", Priority::Urgent)];
 
-/// `kind = "webhook"`
+/// `kind = "webhook"` and `kind = "web-push"`
 #[derive(Clone, Debug)]
 pub struct WebhookSettings {
+    /// The kind of the sink.
+    pub kind: &'static str,
     /// Where notifications are posted to.
     pub address: ReceiverAddress,
     /// What may be connected to.
@@ -56,15 +80,10 @@ pub struct WebhookSettings {
     pub max_concurrent: usize,
 }
 
-/// Reads the keys; none where something is wrong, which is then reported.
-pub fn read(section: &Section<'_>) -> Option<WebhookSettings> {
+/// Reads the keys of a `webhook`, which is called `kind`; none where something is wrong, which is then reported.
+pub fn read(section: &Section<'_>, kind: &'static str) -> Option<WebhookSettings> {
     let preset = section.read("preset", preset);
-    let allowed = AllowedAddresses {
-        private: section.read("allow_private", value::boolean).unwrap_or(false),
-        plaintext: section.read("allow_plaintext", value::boolean).unwrap_or(false),
-    };
-    let most = section.read("max_concurrent", value::number(1, 100)).unwrap_or(MAX_CONCURRENT);
-    let ca_file = section.read("ca_file", value::string).map(|written| section.path(&written));
+    let allowed = allowed(section);
     let payload = match preset {
         Some(preset) => PayloadSettings::Service(service(section, preset)),
         None => PayloadSettings::Json {
@@ -75,9 +94,48 @@ pub fn read(section: &Section<'_>) -> Option<WebhookSettings> {
     };
     let credentials = credentials(section, preset.map_or(TokenUse::Login, |preset| preset.token));
     let headers = headers::read(section, credentials != Credentials::None);
+    let (ca_file, max_concurrent) = (ca_file(section), max_concurrent(section));
     let address = receiver(section, preset.and_then(|preset| preset.url), allowed)?;
-    let max_concurrent = usize::try_from(most).unwrap_or(1);
-    Some(WebhookSettings { address, allowed, payload, credentials, headers, ca_file, max_concurrent })
+    Some(WebhookSettings { kind, address, allowed, payload, credentials, headers, ca_file, max_concurrent })
+}
+
+/// Reads the keys of a `web-push`, which is called `kind`; none where something is wrong, which is then reported.
+pub fn read_web_push(section: &Section<'_>, kind: &'static str) -> Option<WebhookSettings> {
+    let (allowed, ca_file, max_concurrent) = (allowed(section), ca_file(section), max_concurrent(section));
+    let ttl = section.read("ttl", value::duration).unwrap_or(TTL);
+    let urgency = section.read("urgency", value::one_of(&URGENCIES)).unwrap_or("high");
+    let format = JsonFormat::read(section);
+    let contact = section.required("contact", contact);
+    let vapid_key = required_secret(section, &VAPID_KEY);
+    let subscription = required_secret(section, &SUBSCRIPTION)?;
+    let address = ReceiverAddress::Subscribed(subscription.clone());
+    let (vapid_key, contact) = (vapid_key?, contact?);
+    let payload = PayloadSettings::WebPush(WebPushSettings { subscription, vapid_key, contact, ttl, urgency, format });
+    let (credentials, headers) = (Credentials::None, Vec::new());
+    Some(WebhookSettings { kind, address, allowed, payload, credentials, headers, ca_file, max_concurrent })
+}
+
+fn allowed(section: &Section<'_>) -> AllowedAddresses {
+    AllowedAddresses {
+        private: section.read("allow_private", value::boolean).unwrap_or(false),
+        plaintext: section.read("allow_plaintext", value::boolean).unwrap_or(false),
+    }
+}
+
+fn ca_file(section: &Section<'_>) -> Option<PathBuf> {
+    section.read("ca_file", value::string).map(|written| section.path(&written))
+}
+
+fn max_concurrent(section: &Section<'_>) -> usize {
+    let most = section.read("max_concurrent", value::number(1, 100)).unwrap_or(MAX_CONCURRENT);
+    usize::try_from(most).unwrap_or(1)
+}
+
+/// Whom a push service can ask about the sender (RFC 8292, 2.1).
+fn contact(value: &DeValue<'_>) -> Result<String, String> {
+    let written = value::string(value)?;
+    let is_contact = written.starts_with("mailto:") || written.starts_with("https://");
+    if is_contact { Ok(written) } else { Err("must begin with mailto: or https://".to_owned()) }
 }
 
 fn preset(value: &DeValue<'_>) -> Result<Preset, String> {

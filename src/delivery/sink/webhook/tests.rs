@@ -51,6 +51,7 @@ impl Receiver {
 
     fn settings(&self, path: &str) -> WebhookSettings {
         WebhookSettings {
+            kind: KIND.name,
             address: ReceiverAddress::Written(format!("http://localhost:{}{path}", self.port).parse().unwrap()),
             allowed: AllowedAddresses { private: true, plaintext: false },
             payload: signed(false),

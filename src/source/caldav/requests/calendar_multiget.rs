@@ -74,7 +74,7 @@ mod tests {
         let hrefs = ["/cal/a%20b.ics", "/cal/odd näme&#@.ics"];
         let request = request(&Url::parse("https://host/cal/").unwrap(), hrefs.into_iter());
         let sent = "<D:href>/cal/a%20b.ics</D:href><D:href>/cal/odd näme&amp;#@.ics</D:href>";
-        assert!(request.body.contains(sent), "{}", request.body);
+        assert!(request.text().contains(sent), "{}", request.text());
     }
 
     #[test]

@@ -139,8 +139,8 @@ mod tests {
     #[test]
     fn the_token_is_escaped_and_no_limit_is_sent() {
         let request = request(&Url::parse("https://host/cal/").unwrap(), "a&<b");
-        assert!(request.body.contains("<D:sync-token>a&amp;&lt;b</D:sync-token>"), "{}", request.body);
-        assert!(!request.body.contains("limit") && request.headers.contains(&("Depth".into(), "1".into())));
+        assert!(request.text().contains("<D:sync-token>a&amp;&lt;b</D:sync-token>"), "{}", request.text());
+        assert!(!request.text().contains("limit") && request.headers.contains(&("Depth".into(), "1".into())));
     }
 
     #[test]

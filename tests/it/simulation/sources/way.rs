@@ -24,7 +24,7 @@ impl HttpTransport for Way {
     fn carry<'a>(&'a self, request: &'a HttpRequest) -> Pin<Box<dyn Future<Output = TransportResult> + Send + 'a>> {
         let headers = request.headers.iter().map(|(name, value)| (name.to_lowercase(), value.to_string())).collect();
         let (method, path) = (request.method.name().to_owned(), request.url.path().to_owned());
-        let asked = Asked { method, path, headers, body: request.body.clone() };
+        let asked = Asked { method, path, headers, body: String::from_utf8_lossy(&request.body).into_owned() };
         let reply = self.server.lock().unwrap().answer(&asked, &self.login, self.clock.now().0);
         Box::pin(ready(carried(request, reply)))
     }
