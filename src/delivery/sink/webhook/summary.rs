@@ -118,7 +118,7 @@ mod tests {
                  07:30."
             ]
         );
-        assert_eq!(told.answer_label, "Schlie\u{df}en oder sp\u{e4}ter erinnern");
+        assert_eq!(told.answer_label, "Erinnerung beenden oder verschieben");
         let task = Notification { component: "VTODO".into(), start: String::new(), ..n.clone() };
         assert!(summary(&task, "en-GB", "UTC", 0).when.starts_with("Due: Thursday"));
         let bare = Notification { summary: String::new(), start: String::new(), ..melbourne() };

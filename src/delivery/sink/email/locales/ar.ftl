@@ -76,5 +76,3 @@ over-task = انقضى موعد استحقاق هذه المهمة بالفعل.
 
 footer-event = أرسله { $server } لأن للحدث تنبيهًا في التقويم «{ $calendar }».
 footer-task = أرسله { $server } لأن للمهمة تنبيهًا في التقويم «{ $calendar }».
-
-answer = تجاهل أو تأجيل

@@ -62,5 +62,3 @@ over-task = Die Aufgabe war schon fällig.
 
 footer-event = Gesendet von { $server }, weil der Termin im Kalender „{ $calendar }“ eine Erinnerung hat.
 footer-task = Gesendet von { $server }, weil die Aufgabe im Kalender „{ $calendar }“ eine Erinnerung hat.
-
-answer = Schließen oder später erinnern

@@ -63,5 +63,3 @@ over-task = The task was due already.
 
 footer-event = Sent by { $server } because the event has an alarm in the calendar “{ $calendar }”.
 footer-task = Sent by { $server } because the task has an alarm in the calendar “{ $calendar }”.
-
-answer = Dismiss or snooze

@@ -62,5 +62,3 @@ over-task = La tarea ya ha vencido.
 
 footer-event = Enviado por { $server } porque el evento tiene una alarma en el calendario «{ $calendar }».
 footer-task = Enviado por { $server } porque la tarea tiene una alarma en el calendario «{ $calendar }».
-
-answer = Descartar o posponer

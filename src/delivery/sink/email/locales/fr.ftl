@@ -65,5 +65,3 @@ over-task = L’échéance de la tâche est déjà passée.
 
 footer-event = Envoyé par { $server } car l’événement a un rappel dans l’agenda « { $calendar } ».
 footer-task = Envoyé par { $server } car la tâche a un rappel dans l’agenda « { $calendar } ».
-
-answer = Ignorer ou reporter

@@ -49,5 +49,3 @@ over-task = このタスクの期限はすでに過ぎています。
 
 footer-event = カレンダー「{ $calendar }」の予定にアラームがあるため、{ $server } から送信されました。
 footer-task = カレンダー「{ $calendar }」のタスクにアラームがあるため、{ $server } から送信されました。
-
-answer = 終了またはスヌーズ

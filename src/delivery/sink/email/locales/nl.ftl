@@ -62,5 +62,3 @@ over-task = De taak had al klaar moeten zijn.
 
 footer-event = Verzonden door { $server } omdat de afspraak in de agenda “{ $calendar }” een herinnering heeft.
 footer-task = Verzonden door { $server } omdat de taak in de agenda “{ $calendar }” een herinnering heeft.
-
-answer = Sluiten of uitstellen

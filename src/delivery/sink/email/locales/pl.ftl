@@ -81,5 +81,3 @@ over-task = Termin tego zadania już minął.
 
 footer-event = Wysłano przez { $server }, ponieważ wydarzenie w kalendarzu „{ $calendar }” ma przypomnienie.
 footer-task = Wysłano przez { $server }, ponieważ zadanie w kalendarzu „{ $calendar }” ma przypomnienie.
-
-answer = Odrzuć lub odłóż
