@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::calendar::zone::{Zone, Zones};
 use crate::config::Config;
-use crate::delivery::routing::{Envelope, Routing};
+use crate::delivery::routing::{Envelope, Routing, SinkDecision};
 use crate::time::UtcMillis;
 
 /// The sinks of the configuration.
@@ -34,6 +34,11 @@ impl Reach {
     ) -> Option<UtcMillis> {
         let zone = || user_zone.and_then(|id| zones.resolve(id, None, None)).unwrap_or_else(Zone::utc);
         self.0.held_until(alarm, at, zone)
+    }
+
+    /// What each sink makes of `alarm`. `own` are the addresses of its user.
+    pub(super) fn decisions(&self, alarm: Envelope<'_>, own: &[String]) -> Vec<SinkDecision> {
+        self.0.decisions(alarm, own)
     }
 
     /// Why no sink takes `alarm`, a sentence; none if one does. `own` are the addresses of its user.

@@ -40,6 +40,17 @@ pub struct Envelope<'a> {
     pub component: &'a Component,
 }
 
+/// What a sink makes of an alarm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SinkDecision {
+    /// The name of the sink.
+    pub sink: String,
+    /// Whom it writes to; empty if it does not take the alarm, or does not write to people.
+    pub recipients: Vec<String>,
+    /// Why it does not take the alarm, a sentence; none if it does.
+    pub refusal: Option<String>,
+}
+
 #[derive(Clone, Debug)]
 struct SinkFilter {
     name: String,
@@ -134,6 +145,23 @@ impl Routing {
         }
         routes.sort_unstable();
         routes
+    }
+
+    /// What each sink makes of `alarm` of the user with the addresses `own`, in the order of the configuration.
+    pub fn decisions(&self, alarm: Envelope<'_>, own: &[String]) -> Vec<SinkDecision> {
+        let of_user = self.user_refusal(alarm, own);
+        let decision = |(_, filter): &(i64, SinkFilter)| {
+            let refusal = of_user.clone().or_else(|| filter.refusal(alarm, own));
+            let to = filter.recipients.as_ref().filter(|_| refusal.is_none());
+            let recipients = to.map(|to| addresses(to, alarm, own));
+            let lacks = recipients.as_ref().is_some_and(Vec::is_empty);
+            SinkDecision {
+                sink: filter.name.clone(),
+                recipients: recipients.unwrap_or_default(),
+                refusal: refusal.or_else(|| lacks.then(|| filter.no_address(alarm))),
+            }
+        };
+        self.sinks.iter().map(decision).collect()
     }
 
     /// Why `alarm` goes to no sink: what its user says, else a reason for each of them. None where a sink takes it.

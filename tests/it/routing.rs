@@ -56,6 +56,17 @@ fn alarms_go_where_sinks_and_users_let_them_and_explain_says_what_refuses_them()
     ] {
         assert_eq!(why(user, sink, name), expected, "{user} {sink} {name}");
     }
+    let other = "not_categories = ['Private']\n[[sink]]\nkind = 'stdout'\nname = 'other'\ncomponents = 'VTODO'";
+    configure(&stage, "", other);
+    let arguments = ["explain", "talk.ics@example.org", "--at", "2026-03-10T12:00:00Z"];
+    let said = String::from_utf8(stage.reveille(&arguments).stdout).unwrap();
+    let refusal = "VEVENT is not among the components of the sink 'other'";
+    assert!(
+        said.contains(&format!("goes to the sink 'alarms'\n    it does not go to the sink 'other': {refusal}\n")),
+        "{said}"
+    );
+    let sinks = stage.listing(&arguments)[0]["instances"][0]["sinks"].clone();
+    assert_eq!((&sinks[0]["refusal"], &sinks[1]["refusal"]), (&().into(), &refusal.into()));
     configure(&stage, "only_accepted = true", "not_categories = ['Private']");
     stage.pass("2026-03-10T13:01:00Z");
     assert_eq!(stage.fired(), ["20260310T130001Z talk.ics"]);

@@ -15,7 +15,7 @@ use crate::calendar_info::CalendarInfo;
 use crate::cli::common::offset;
 use crate::cli::ics_input::UserZone;
 use crate::cli::reach::Reach;
-use crate::delivery::routing::Envelope;
+use crate::delivery::routing::{Envelope, SinkDecision};
 use crate::notification::About;
 use crate::time::UtcMillis;
 
@@ -135,6 +135,18 @@ pub(super) struct InstanceFacts {
     pub(super) no_sink: Option<String>,
     /// Until when quiet hours of its user hold it; null if they do not, or no sink takes it.
     pub(super) held_until: Option<String>,
+    /// What each sink makes of it, by the configuration as it is now.
+    pub(super) sinks: Vec<SinkFacts>,
+}
+
+/// What a sink makes of an alarm.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SinkFacts {
+    pub(super) sink: String,
+    pub(super) recipients: Vec<String>,
+    /// Why it does not take the alarm; null if it does.
+    pub(super) refusal: Option<String>,
 }
 
 /// One step on the way to an alarm instance.
@@ -266,6 +278,7 @@ impl ReportBuilder<'_> {
             outcome: None,
             held_until: if no_sink.is_some() { None } else { held_until().map(|until| until.to_string()) },
             no_sink,
+            sinks: self.sinks(instance.component, action, &recipients),
         }
     }
 
@@ -292,6 +305,13 @@ impl ReportBuilder<'_> {
     fn no_sink(&self, component: &Component, action: &str, recipients: &[&str]) -> Option<String> {
         let recipients: Vec<String> = recipients.iter().map(|&recipient| recipient.to_owned()).collect();
         self.reach.no_sink(self.envelope(component, action, &recipients), &self.info.emails)
+    }
+
+    fn sinks(&self, component: &Component, action: &str, recipients: &[&str]) -> Vec<SinkFacts> {
+        let recipients: Vec<String> = recipients.iter().map(|&recipient| recipient.to_owned()).collect();
+        let decisions = self.reach.decisions(self.envelope(component, action, &recipients), &self.info.emails);
+        let facts = |SinkDecision { sink, recipients, refusal }| SinkFacts { sink, recipients, refusal };
+        decisions.into_iter().map(facts).collect()
     }
 
     fn envelope<'e>(&'e self, component: &'e Component, action: &'e str, recipients: &'e [String]) -> Envelope<'e> {

@@ -1,7 +1,7 @@
 //! A report for people.
 
 use super::recorded::{DeliveryFacts, Recorded};
-use super::report::{AlarmFacts, ComponentFacts, ExplainReport, InstanceFacts, StepFacts};
+use super::report::{AlarmFacts, ComponentFacts, ExplainReport, InstanceFacts, SinkFacts, StepFacts};
 use crate::calendar::zone::Ambiguity;
 use crate::cli::common::{distance, length, state_word, written};
 use crate::cli::printer::{PrintError, Printer};
@@ -146,11 +146,7 @@ fn instance(explained: &InstanceFacts, at: UtcMillis, printer: &mut Printer) -> 
     }
     match &explained.recorded {
         Some(recorded) => deliveries(recorded, printer),
-        None => {
-            let held =
-                explained.held_until.iter().map(|until| format!("its delivery is held until {until} by quiet hours"));
-            explained.no_sink.iter().cloned().chain(held).try_for_each(|line| printer.line(format!("    {line}")))
-        }
+        None => routes(explained, printer),
     }
 }
 
@@ -183,6 +179,24 @@ fn recorded(explained: &Recorded, printer: &mut Printer) -> Result<(), PrintErro
     let state = state_word(explained.state);
     printer.line(format!("  firing {firing}: due {due}, {state}{many} {} late  {action}", length(*lateness)))?;
     deliveries(explained, printer)
+}
+
+/// Where an instance will go, and when.
+fn routes(explained: &InstanceFacts, printer: &mut Printer) -> Result<(), PrintError> {
+    if let Some(why) = &explained.no_sink {
+        return printer.line(format!("    {why}"));
+    }
+    // Of one sink that does not write to people there is nothing to tell.
+    let are_told = explained.sinks.len() > 1 || explained.sinks.iter().any(|sink| !sink.recipients.is_empty());
+    for SinkFacts { sink, recipients, refusal } in explained.sinks.iter().filter(|_| are_told) {
+        let to = if recipients.is_empty() { String::new() } else { format!(" for {}", recipients.join(", ")) };
+        match refusal {
+            None => printer.line(format!("    it goes to the sink '{sink}'{to}"))?,
+            Some(why) => printer.line(format!("    it does not go to the sink '{sink}': {why}"))?,
+        }
+    }
+    let mut held = explained.held_until.iter();
+    held.try_for_each(|until| printer.line(format!("    it is held until {until} by quiet hours")))
 }
 
 fn deliveries(explained: &Recorded, printer: &mut Printer) -> Result<(), PrintError> {
