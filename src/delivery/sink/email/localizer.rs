@@ -30,6 +30,8 @@ const LANGUAGES: &[(&str, &str)] = &[
 ];
 /// Those of them that are written from right to left.
 const RIGHT_TO_LEFT: &[&str] = &["ar"];
+/// A character without width that is written from right to left.
+const RIGHT_TO_LEFT_MARK: char = '\u{200f}';
 /// The locale of readers of whom none is known: English, with 24 hours and the day before the month.
 pub const DEFAULT: &str = "en-GB";
 
@@ -109,7 +111,13 @@ impl Localizer {
         let Some(pattern) = self.texts.get_message(id).and_then(|message| message.value()) else {
             return String::new();
         };
-        self.texts.format_pattern(pattern, Some(&values), &mut Vec::new()).into_owned()
+        let text = self.texts.format_pattern(pattern, Some(&values), &mut Vec::new());
+        // What begins with isolates alone would count as left to right where it stands in another isolate (Unicode
+        // Standard Annex 9, rule P2).
+        match text.starts_with('\u{2068}') {
+            true => format!("{RIGHT_TO_LEFT_MARK}{text}"),
+            false => text.into_owned(),
+        }
     }
 
     /// `Thursday, 19 November 2015`
@@ -149,7 +157,8 @@ fn bundle(language: &str, texts: &str, locale: &Locale) -> Option<FluentBundle<F
     // Names and times from left to right stay in their order in a text from right to left.
     bundle.set_use_isolating(RIGHT_TO_LEFT.contains(&language));
     let (Ok(resource) | Err((resource, _))) = FluentResource::try_new(texts.to_owned());
-    bundle.add_resource(resource).ok()?;
+    // Of a text that is there twice, the first one counts; a test finds it.
+    let _ = bundle.add_resource(resource);
     let rules = PluralRules::try_new_cardinal(locale.into()).ok()?;
     let plural = move |values: &[FluentValue<'_>]| category(rules.category_for(count(values).unsigned_abs()));
     bundle.add_function("PLURAL", move |values, _| FluentValue::from(plural(values))).ok()?;

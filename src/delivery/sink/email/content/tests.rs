@@ -289,6 +289,10 @@ fn a_mail_is_in_the_language_of_its_reader() {
         Wann:     Donnerstag, 19. November 2015, 08:30–09:30 (Europe/Berlin)\n          \
         (das ist Donnerstag, 19. November 2015, 18:30–19:30 Australia/Melbourne)\nKalender: Calendar\n";
     assert!(german.text.contains(expected), "{}", german.text);
+    // What stands in isolates is from right to left as a whole: the day, then the beginning, then the end.
+    let arabic = written(&melbourne(), "ar", Some("Asia/Riyadh"), ON_TIME);
+    assert!(arabic.text.contains("\u{200f}الخميس، 19 نوفمبر 2015، 10:30 ص – 11:30 ص (Asia/Riyadh)"), "{}", arabic.text);
+    assert!(arabic.html.contains("\u{200f}\u{2068}\u{200f}\u{2068}الخميس"), "{}", arabic.html);
     let japanese = written(&melbourne(), "ja", Some("Asia/Tokyo"), ON_TIME);
     assert!(japanese.text.contains("日時:    2015年11月19日木曜日 16:30～17:30（Asia/Tokyo）"), "{}", japanese.text);
 }

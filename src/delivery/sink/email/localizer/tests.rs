@@ -25,6 +25,8 @@ fn messages(texts: &str) -> Vec<(String, BTreeSet<String>)> {
 fn every_language_has_every_text_with_the_same_variables() {
     let english = messages(LANGUAGES[0].1);
     assert!(english.len() > 30);
+    let ids: BTreeSet<&str> = english.iter().map(|(id, _)| id.as_str()).collect();
+    assert_eq!(ids.len(), english.len(), "a text is there twice");
     for (language, texts) in LANGUAGES {
         assert!(FluentResource::try_new((*texts).to_owned()).is_ok(), "{language}");
         assert_eq!(messages(texts), english, "{language}");
