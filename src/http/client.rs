@@ -134,6 +134,13 @@ impl HttpClient {
         HttpClient { maker: self.maker.public_only(), ..self }
     }
 
+    /// This client, which keeps so many idle connections of HTTP/1.1: requests that are sent at the same time would
+    /// otherwise connect anew each time.
+    #[must_use]
+    pub fn keeping(self, connections: usize) -> HttpClient {
+        HttpClient { maker: self.maker.keeping(connections), ..self }
+    }
+
     /// The server.
     pub fn host(&self) -> &Host {
         &self.host

@@ -40,6 +40,8 @@ pub struct ClientMaker {
     is_encrypted: bool,
     /// Whether names may lead to public addresses only.
     is_public_only: bool,
+    /// Idle connections that are kept, where one is not enough.
+    idle: Option<usize>,
     credentials: Credentials,
     ca_file: Option<PathBuf>,
     client_certificate: Option<Box<ClientCertificate>>,
@@ -97,6 +99,7 @@ impl ClientMaker {
         ClientMaker {
             is_encrypted: url.scheme() == "https",
             is_public_only: false,
+            idle: None,
             tokens,
             credentials: settings.credentials,
             ca_file: settings.ca_file,
@@ -119,6 +122,12 @@ impl ClientMaker {
     #[must_use]
     pub fn public_only(self) -> ClientMaker {
         ClientMaker { is_public_only: true, ..self }
+    }
+
+    /// The same, whose clients keep so many idle connections.
+    #[must_use]
+    pub fn keeping(self, connections: usize) -> ClientMaker {
+        ClientMaker { idle: Some(connections), ..self }
     }
 
     /// The client, made again if a file has changed since or its access token is about to expire.
@@ -235,6 +244,9 @@ impl ClientMaker {
                 let mut builder = client_builder(self.timeout, self.is_encrypted, self.tls()?);
                 if self.is_public_only {
                     builder = builder.no_proxy().dns_resolver(PublicResolver);
+                }
+                if let Some(connections) = self.idle {
+                    builder = builder.pool_max_idle_per_host(connections);
                 }
                 builder.build().map_err(|why| ClientError::Settings(format!("no HTTP client: {why}")))?
             }

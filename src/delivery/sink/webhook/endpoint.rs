@@ -88,7 +88,10 @@ impl Endpoint {
             return Ok(known.clone());
         }
         let host = Hosts::new(self.max_concurrent).host(&url);
-        let client = HttpClient::new(&url, self.settings.clone(), LIMITS).on(host).without_waiting();
+        let client = HttpClient::new(&url, self.settings.clone(), LIMITS)
+            .on(host)
+            .without_waiting()
+            .keeping(self.max_concurrent);
         let client = if self.allowed.private { client } else { client.public_only() };
         Ok(made.insert((url, Arc::new(client))).clone())
     }

@@ -203,3 +203,43 @@ async fn a_receiver_that_hangs_delays_none_and_is_given_up() {
     }
     assert_eq!((receiver.count(), sink.batch()), (4, 4), "all at the same time");
 }
+
+#[tokio::test]
+async fn connections_are_used_again_by_requests_of_the_same_time() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let receiver = Receiver { port: listener.local_addr().unwrap().port(), requests: Arc::default() };
+    let all_have_come = Arc::new(tokio::sync::Barrier::new(4));
+    let connections = Arc::new(Mutex::new(0));
+    let counted = Arc::clone(&connections);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            *counted.lock().unwrap() += 1;
+            let all_have_come = Arc::clone(&all_have_come);
+            tokio::spawn(async move {
+                let (mut piece, mut request) = ([0; 4096], Vec::new());
+                while let Ok(length @ 1..) = stream.read(&mut piece).await {
+                    request.extend_from_slice(&piece[..length]);
+                    if request.ends_with(b"}") {
+                        request.clear();
+                        all_have_come.wait().await;
+                        stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+                    }
+                }
+            });
+        }
+    });
+    let sink = sink(receiver.settings("/ok"), Duration::from_secs(20));
+    for round in 0..3 {
+        let numbered = |n: i64| ClaimedDelivery { firing: 4 * round + n, ..alarm() };
+        let deliveries: Vec<ClaimedDelivery> = (0..4).map(numbered).collect();
+        assert_eq!(sink.send(&deliveries).await, [const { Outcome::InFlight }; 4]);
+        let mut finished = 0;
+        while finished < 4 {
+            for one in sink.finished().await {
+                assert_eq!(one.outcome, Outcome::Delivered);
+                finished += 1;
+            }
+        }
+    }
+    assert_eq!(*connections.lock().unwrap(), 4);
+}
