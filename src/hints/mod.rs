@@ -79,7 +79,7 @@ impl HintRegistry {
     /// Passes a hint on to the sources that it names. Returns how many those are.
     ///
     /// # Errors
-    /// [`HintError`] when it names none, or too many came.
+    /// [`HintError`] when it names none, or too many came; those sources are synced for it all the same, later.
     pub fn hint(&self, target: HintTarget<'_>) -> Result<usize, HintError> {
         let mut registered = self.registered();
         let (named, is_all) = registered.named(target);
@@ -87,9 +87,14 @@ impl HintRegistry {
             return Err(HintError::Unknown);
         }
         if is_all {
-            registered.allow_many(target.source)?;
-            named.iter().for_each(|(_, receiver)| receiver.hint());
-            return Ok(named.len());
+            let now = Instant::now();
+            let held = registered.many_held_until(target.source, now);
+            named.iter().for_each(|(_, receiver)| match held {
+                Some(until) => receiver.hint_at(until),
+                None => receiver.hint(),
+            });
+            let retry_after = held.map(|until| until.saturating_duration_since(now));
+            return retry_after.map_or(Ok(named.len()), |retry_after| Err(HintError::TooMany { retry_after }));
         }
         let now = Instant::now();
         let allowed: Vec<_> = named.iter().map(|(_, receiver)| receiver.counted_hint(now)).collect();
@@ -182,17 +187,13 @@ impl Registered {
         }
     }
 
-    /// Whether a hint may name all users of `source` now.
-    fn allow_many(&mut self, source: &str) -> Result<(), HintError> {
-        let now = Instant::now();
-        if let Some(last) = self.many.get(source) {
-            let retry_after = (*last + MANY_EVERY).saturating_duration_since(now);
-            if !retry_after.is_zero() {
-                return Err(HintError::TooMany { retry_after });
-            }
+    /// Until when a hint that names all users of `source` and comes at `now` is held; none: it is passed on at once.
+    fn many_held_until(&mut self, source: &str, now: Instant) -> Option<Instant> {
+        let until = self.many.get(source).map(|last| *last + MANY_EVERY).filter(|until| *until > now);
+        if until.is_none() {
+            self.many.insert(source.to_owned(), now);
         }
-        self.many.insert(source.to_owned(), now);
-        Ok(())
+        until
     }
 }
 
@@ -250,12 +251,27 @@ mod tests {
     async fn many_hints_are_too_many_and_none_is_lost() {
         let registry = HintRegistry::default();
         let receivers = [("all:mary", registry.register("all:mary", None))];
-        assert_eq!(registry.hint(target("all", None)), Ok(1));
-        let HintError::TooMany { retry_after } = registry.hint(target("all", None)).unwrap_err() else { panic!() };
-        assert_eq!(retry_after, MANY_EVERY);
-        tokio::time::advance(MANY_EVERY).await;
+        let [(_, mary)] = &receivers;
+        let began = Instant::now();
         assert_eq!(registry.hint(target("all", None)), Ok(1));
         hinted(&receivers);
+        let HintError::TooMany { retry_after } = registry.hint(target("all", None)).unwrap_err() else { panic!() };
+        assert_eq!(retry_after, MANY_EVERY);
+        // It comes when the time is over, once.
+        mary.due(began, true).await;
+        assert_eq!((began.elapsed(), hinted(&receivers)), (MANY_EVERY, vec!["all:mary"]));
+        assert_eq!(registry.hint(target("all", None)), Ok(1));
+        hinted(&receivers);
+        // One that names the user does not wait for it, nor does a request.
+        assert!(registry.hint(target("all", None)).is_err());
+        registry.hint(target("all", Some("mary"))).unwrap();
+        mary.due(began, true).await;
+        assert_eq!((began.elapsed(), hinted(&receivers)), (MANY_EVERY, vec!["all:mary"]));
+        assert!(registry.hint(target("all", None)).is_err());
+        registry.request_all();
+        mary.due(began, true).await;
+        assert_eq!((began.elapsed(), hinted(&receivers)), (MANY_EVERY, vec!["all:mary"]));
+        tokio::time::advance(MANY_EVERY).await;
         let one = || registry.hint(target("all", Some("mary")));
         let accepted = (0..1_000).filter(|_| one().is_ok()).count();
         assert_eq!(accepted, 20);

@@ -37,6 +37,8 @@ struct PendingHints {
 #[derive(Debug, Default)]
 struct Pending {
     wake: Wake,
+    /// A hint waits until then; none: it does not wait.
+    held_until: Option<Instant>,
     /// The hints of a burst count as spread until then.
     spread_until: Option<Instant>,
 }
@@ -69,7 +71,19 @@ impl HintReceiver {
 
     /// Adds a hint.
     pub fn hint(&self) {
-        self.pending().wake.is_hinted = true;
+        let mut pending = self.pending();
+        (pending.wake.is_hinted, pending.held_until) = (true, None);
+        drop(pending);
+        self.0.added.notify_waiters();
+    }
+
+    /// Adds a hint for which no sync begins before `until`, unless another hint waits already.
+    pub(super) fn hint_at(&self, until: Instant) {
+        let mut pending = self.pending();
+        if !pending.wake.is_hinted {
+            (pending.wake.is_hinted, pending.held_until) = (true, Some(until));
+        }
+        drop(pending);
         self.0.added.notify_waiters();
     }
 
@@ -113,20 +127,30 @@ impl HintReceiver {
             let added = self.0.added.notified();
             let mut added = std::pin::pin!(added);
             added.as_mut().enable();
-            let is_due = {
-                let wake = &self.pending().wake;
-                wake.is_requested || heeds_hints && wake.is_hinted
+            let due = {
+                let pending = self.pending();
+                let hint = Some(pending.held_until.map_or(not_before, |until| until.max(not_before)));
+                let hint = hint.filter(|_| heeds_hints && pending.wake.is_hinted);
+                if pending.wake.is_requested { Some(not_before) } else { hint }
             };
-            if is_due {
-                return sleep_until(not_before).await;
+            let Some(due) = due else {
+                added.await;
+                continue;
+            };
+            tokio::select! {
+                biased;
+                () = sleep_until(due) => return,
+                // What was added may be due sooner.
+                () = added => {}
             }
-            added.await;
         }
     }
 
     /// Takes what there is to sync for: hints that come from now on are for another sync.
     pub fn take(&self) -> Wake {
-        std::mem::take(&mut self.pending().wake)
+        let mut pending = self.pending();
+        pending.held_until = None;
+        std::mem::take(&mut pending.wake)
     }
 }
 
