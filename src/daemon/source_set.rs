@@ -176,7 +176,9 @@ impl SourceSet {
             let mut is_over = false;
             // An error means that the sender was dropped: the daemon stops.
             let stopping = async { is_over = stopped.await.is_ok() };
-            runner.run(ingest, stopping, first).await;
+            runner.run(ingest.clone(), stopping, first).await;
+            // The last sync may have been broken off.
+            ingest.announce_broken_off();
             if is_over {
                 runner.end().await;
             }
@@ -199,6 +201,8 @@ impl SourceSet {
     /// Notes that a task has ended. Returns whether it was stopped.
     fn note_end(&mut self, task: Id) -> bool {
         let Some(name) = self.stopped.remove(&task) else { return false };
+        // What it had begun to commit may have been committed since.
+        self.parts.ingest.announce_broken_off();
         // Unless another task of the source was started and stopped meanwhile.
         let is_latest = self.ending.get_mut(&name).is_some_and(|ended| ended.try_recv() != Err(TryRecvError::Empty));
         if is_latest {

@@ -229,6 +229,13 @@ impl Ingest {
         self.context.wakeup.wake();
     }
 
+    /// Lets the workers and the wheel read the ledger again: a sync that was broken off may have committed something
+    /// and not announced it.
+    pub fn announce_broken_off(&self) {
+        self.context.new_deliveries.wake_workers();
+        self.context.wakeup.wake();
+    }
+
     /// The calendar of `batch`, as it is to be in the ledger.
     async fn synced_calendar(&self, source: &str, batch: &ChangeBatch) -> Result<SyncedCalendar, LedgerError> {
         let checkpoint = batch.checkpoint.clone().or_else(|| batch.begun.clone());
