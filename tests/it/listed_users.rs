@@ -116,6 +116,22 @@ fn a_list_that_cannot_be_right_is_not_used() {
     assert_eq!(listed(&format!("{}cal/", server.url), ("admin", "x")).unwrap().users.len(), 300);
     let alone = error(&principals(principal("/p/admin/", ""), None));
     assert!(alone.contains("lists no user to this login but its own"), "{alone}");
+    // What the server cuts off, by a search as by a listing.
+    let cut = principal("/p/ann/", "") + &principal("/p/bob/", "") + &status("/p/", 507);
+    for server in [principals(cut.clone(), None), principals(String::new(), Some(cut))] {
+        let told = error(&server);
+        assert!(told.contains("does not list its users to the end (507)"), "{told}");
+    }
+    // One collection of two that may not be listed.
+    let one_of_two = Scripted::start(|asked: &Asked| match (asked.path.as_str(), asked.header("depth")) {
+        ("/cal/", Some("0")) => Reply::multistatus(&found(
+            "/cal/",
+            "<D:principal-collection-set><D:href>/p/</D:href><D:href>/q/</D:href></D:principal-collection-set>",
+        )),
+        ("/p/", _) => Reply::multistatus(&(principal("/p/ann/", "") + &principal("/p/bob/", ""))),
+        _ => Reply::status(403),
+    });
+    assert!(matches!(listed(&format!("{}cal/", one_of_two.url), ("admin", "x")), Err(CaldavError::Forbidden { .. })));
     let half = Scripted::start(|asked: &Asked| match asked.header("depth") {
         Some("0") => Reply::multistatus(""),
         _ => Reply::status(207).header("Content-Type", "text/xml").body(

@@ -223,6 +223,12 @@ pub enum CaldavError {
         /// What was asked.
         url: String,
     },
+    /// A list of users that the server has cut off (507).
+    #[error("{url} does not list its users to the end (507): nothing of the list is used")]
+    UsersCut {
+        /// What was asked.
+        url: String,
+    },
     /// More users than are read.
     #[error("the server lists more than {limit} users: name those that are wanted with users_file or users_command")]
     TooManyUsers {

@@ -66,22 +66,18 @@ impl UserLister {
         if collections.is_empty() {
             collections.push(self.url.clone());
         }
-        for collection in &collections {
-            found.add_all(self.ask(principals::search(collection)).await?, |_| true)?;
-        }
+        found.add_all(self.ask_all(&collections, principals::search).await?, |_| true)?;
         if !found.has_others() {
-            for collection in &collections {
-                let is_inside =
-                    |one: &ListedPrincipal| one.is_principal && href::key(&one.href) != href::key(collection.path());
-                found.add_all(self.ask(principals::list(collection)).await?, is_inside)?;
-            }
+            let keys: Vec<String> = collections.iter().map(|collection| href::key(collection.path())).collect();
+            let is_inside = |one: &ListedPrincipal| one.is_principal && !keys.contains(&href::key(&one.href));
+            found.add_all(self.ask_all(&collections, principals::list).await?, is_inside)?;
         }
         // What is beside principals is something else.
         let is_apart = collections.iter().all(|collection| href::key(collection.path()) != href::key(self.url.path()));
         if !found.has_others() && is_apart {
             let is_inside =
                 |one: &ListedPrincipal| one.is_collection && href::key(&one.href) != href::key(self.url.path());
-            found.add_all(self.ask(principals::list(&self.url)).await?, is_inside)?;
+            found.add_all(self.ask_all(std::slice::from_ref(&self.url), principals::list).await?, is_inside)?;
         }
         if !found.has_others() {
             return Err(CaldavError::NoUsers { url: self.url.to_string() });
@@ -97,12 +93,30 @@ impl UserLister {
         }
     }
 
-    /// What is listed in response to `request`; nothing where the server does not allow it.
-    async fn ask(&self, request: HttpRequest) -> Result<Vec<ListedPrincipal>, CaldavError> {
-        match self.dav.multistatus(request, PrincipalCollector::default).await {
-            Ok(response) => Ok(response.found),
-            Err(error) if is_refusal(&error) => Ok(Vec::new()),
-            Err(error) => Err(error),
+    /// What is listed in response to `request` for each of `collections`; nothing where the server allows it for none
+    /// of them. What it allows for some would be a list by half.
+    async fn ask_all(
+        &self,
+        collections: &[Url],
+        request: fn(&Url) -> HttpRequest,
+    ) -> Result<Vec<ListedPrincipal>, CaldavError> {
+        let (mut listed, mut answered, mut refusal) = (Vec::new(), 0_usize, None);
+        for collection in collections {
+            match self.dav.multistatus(request(collection), PrincipalCollector::default).await {
+                Ok(response) if response.found.is_cut => {
+                    return Err(CaldavError::UsersCut { url: collection.to_string() });
+                }
+                Ok(response) => {
+                    answered = answered.saturating_add(1);
+                    listed.extend(response.found.principals);
+                }
+                Err(error) if is_refusal(&error) => refusal = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        match refusal {
+            Some(error) if answered > 0 => Err(error),
+            _ => Ok(listed),
         }
     }
 }

@@ -26,6 +26,17 @@ pub struct AboutPrincipals {
     pub own: Option<String>,
 }
 
+/// The status of a collection of which not everything is listed.
+const CUT: u16 = 507;
+
+/// What a server lists.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct PrincipalList {
+    pub principals: Vec<ListedPrincipal>,
+    /// The server did not list everything (507).
+    pub is_cut: bool,
+}
+
 /// What is listed as a principal or beside some. The href is as the server writes it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ListedPrincipal {
@@ -77,14 +88,15 @@ impl Collect for AboutCollector {
 
 /// Reads the response to [`list`] and [`search`].
 #[derive(Debug, Default)]
-pub struct PrincipalCollector(Vec<ListedPrincipal>);
+pub struct PrincipalCollector(PrincipalList);
 
 impl Collect for PrincipalCollector {
-    type Found = Vec<ListedPrincipal>;
+    type Found = PrincipalList;
 
     fn add(&mut self, response: Response) -> usize {
         let size = response.size();
-        self.0.push(ListedPrincipal {
+        self.0.is_cut |= response.status == Some(CUT);
+        self.0.principals.push(ListedPrincipal {
             is_principal: response.is_a(Namespace::Dav, "principal"),
             is_collection: response.is_a(Namespace::Dav, "collection"),
             homes: response.hrefs(Namespace::Caldav, "calendar-home-set"),
@@ -95,7 +107,7 @@ impl Collect for PrincipalCollector {
         size
     }
 
-    fn finish(self, _: Option<String>) -> Result<Vec<ListedPrincipal>, XmlError> {
+    fn finish(self, _: Option<String>) -> Result<PrincipalList, XmlError> {
         Ok(self.0)
     }
 }
