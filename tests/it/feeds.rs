@@ -14,7 +14,7 @@ use reveille::config::{
     SourceKind,
 };
 use reveille::source::ics::{IcsError, IcsSource};
-use reveille::source::{Evidence, SyncReport};
+use reveille::source::{Evidence, Obstacle, SyncReport, SyncSource as _};
 use reveille::time::UtcMillis;
 use sqlx::ConnectOptions as _;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -466,6 +466,14 @@ fn redirections_are_followed_but_not_with_the_login() {
     });
     assert_eq!(feed.sync().changes, 3);
     assert_eq!(target.lines(), [format!("GET /{TOKEN}/there.ics")]);
+    // A server that gets no login cannot have refused it.
+    let refused = |feed: &mut Feed| feed.runtime.block_on(feed.source.sync(&feed.kept)).unwrap_err().obstacle;
+    let closed = Scripted::start(|_| Reply::status(403));
+    let to = closed.url.clone();
+    feed.answers(move |_| Reply::status(302).header("Location", &to));
+    assert_eq!(refused(&mut feed), Obstacle::Other);
+    feed.answers(|_| Reply::status(403));
+    assert_eq!(refused(&mut feed), Obstacle::Login);
     // Nor to another machine without encryption.
     feed.answers(|_| Reply::status(301).header("Location", &format!("http://feeds.example.org/{TOKEN}")));
     assert!(feed.failure().contains("redirects to http://feeds.example.org/…, without encryption"));

@@ -67,9 +67,14 @@ impl FeedClient {
         FeedClient { hosts: hosts.clone(), ..self }
     }
 
-    /// Whether a login is sent.
+    /// Whether a login was sent to the server that was asked last: one that the feed redirects to gets none.
     pub(super) fn logs_in(&self) -> bool {
-        !matches!(self.settings.credentials, Credentials::None)
+        !matches!(self.settings.credentials, Credentials::None) && self.own_origin().as_ref() == Some(&self.last)
+    }
+
+    /// The origin of the address.
+    fn own_origin(&self) -> Option<String> {
+        self.url.as_ref().map(|url| url.origin().ascii_serialization())
     }
 
     /// Requests that were sent so far.
@@ -117,7 +122,8 @@ impl FeedClient {
 
     /// Resolves when another secret or other certificate authorities are there.
     pub(super) async fn changes(&self) {
-        match self.clients.get(&self.last) {
+        // The login is that of the server of the address, and all have the same authorities.
+        match self.own_origin().and_then(|own| self.clients.get(&own)) {
             Some(client) => client.changes().await,
             None => std::future::pending().await,
         }
