@@ -53,11 +53,11 @@ pub struct SourceRunner {
     refusal: Option<String>,
     /// What could not be read when it was last synced.
     faults: Vec<String>,
-    /// For faults.
+    /// For faults and links.
     log_limit: LogLimit,
     /// Calendars that were not found and are kept.
     absent: usize,
-    /// What was said of links that are not followed.
+    /// What was said of links that are not followed: at the last sync of everything, and since.
     links: HashSet<String>,
     reported: Option<UtcMillis>,
     metrics: Metrics,
@@ -322,13 +322,18 @@ impl SourceRunner {
         ended
     }
 
-    /// Logs once each link that is not followed.
-    fn note_links(&mut self, notes: Vec<String>) {
+    /// Logs those links that are not followed and were not when that was last noted. `is_of_everything`: `notes` are of
+    /// all that there are.
+    fn note_links(&mut self, at: UtcMillis, notes: Vec<String>, is_of_everything: bool) {
+        let known = std::mem::take(&mut self.links);
         for note in notes {
-            if !self.links.contains(&note) {
-                tracing::warn!(source.name = self.name, "{note}");
-                self.links.insert(note);
+            let is_new = self.links.insert(note.clone()) && !known.contains(&note);
+            if is_new {
+                self.log_fault(at, &note);
             }
+        }
+        if !is_of_everything {
+            self.links.extend(known);
         }
     }
 
@@ -362,7 +367,7 @@ impl SourceRunner {
     /// Notes a sync that succeeded. Returns what of the source cannot be read.
     fn note_report(&mut self, at: UtcMillis, report: SyncReport, others: Option<Vec<String>>) -> Option<String> {
         let SyncReport { calendars, changes, faults: found, notes, .. } = report;
-        self.note_links(notes);
+        self.note_links(at, notes, others.is_none());
         if self.schedule.failures > 0 {
             tracing::info!(source.name = self.name, "the source can be read again");
         }
@@ -388,14 +393,18 @@ impl SourceRunner {
 
     /// Logs those of `found` that are new: a fault that lasts is logged once.
     fn log_faults(&mut self, at: UtcMillis, found: &[String]) {
-        for fault in found.iter().filter(|fault| !self.faults.contains(fault)) {
-            let logged = self.log_limit.line(at);
-            if logged != Logged::No {
-                tracing::warn!(source.name = self.name, "{fault}");
-            }
-            if logged == Logged::Last {
-                tracing::warn!(source.name = self.name, "further faults of this source are not logged for an hour");
-            }
+        let new: Vec<&String> = found.iter().filter(|fault| !self.faults.contains(fault)).collect();
+        new.into_iter().for_each(|fault| self.log_fault(at, fault));
+    }
+
+    /// Logs `fault`, unless this hour has had its lines.
+    fn log_fault(&mut self, at: UtcMillis, fault: &str) {
+        let logged = self.log_limit.line(at);
+        if logged != Logged::No {
+            tracing::warn!(source.name = self.name, "{fault}");
+        }
+        if logged == Logged::Last {
+            tracing::warn!(source.name = self.name, "further faults of this source are not logged for an hour");
         }
     }
 
