@@ -29,6 +29,8 @@ const LATE_PROBES: Duration = Duration::from_secs(30);
 /// A server that has answered any account this short a time ago is not down: what failed concerns one account.
 const RECENT: Duration = Duration::from_secs(10);
 
+/// With so many servers, those that nobody asks any more are forgotten when another one comes.
+const KEPT_HOSTS: usize = 64;
 /// Requests that one server gets at the same time, unless something else is said.
 const MAX_REQUESTS: usize = 8;
 
@@ -54,9 +56,11 @@ impl Hosts {
 
     /// The server at `url`: its scheme, name and port.
     pub fn host(&self, url: &Url) -> Arc<Host> {
-        let mut hosts = lock(&self.hosts);
-        let host = hosts.entry(url.origin().ascii_serialization());
-        Arc::clone(host.or_insert_with(|| Arc::new(Host::new(self.max_requests))))
+        let (mut hosts, origin) = (lock(&self.hosts), url.origin().ascii_serialization());
+        if hosts.len() >= KEPT_HOSTS && !hosts.contains_key(&origin) {
+            hosts.retain(|_, host| Arc::strong_count(host) > 1);
+        }
+        Arc::clone(hosts.entry(origin).or_insert_with(|| Arc::new(Host::new(self.max_requests))))
     }
 
     /// The refresh tokens with which clients get access tokens for them.
@@ -261,6 +265,16 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn servers_that_nobody_asks_are_forgotten() {
+        let hosts = Hosts::default();
+        let host = |number: usize| hosts.host(&Url::parse(&format!("https://h{number}.example.org/")).unwrap());
+        let first = host(0);
+        (1..10 * KEPT_HOSTS).for_each(|number| drop(host(number)));
+        assert!(lock(&hosts.hosts).len() <= KEPT_HOSTS);
+        assert!(Arc::ptr_eq(&first, &host(0)), "one that is in use stays");
+    }
 
     #[tokio::test(start_paused = true)]
     async fn no_more_requests_are_under_way_at_once_than_are_allowed() {
