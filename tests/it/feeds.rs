@@ -502,6 +502,22 @@ fn a_sync_that_ends_between_two_batches_is_continued() {
     assert_eq!(feed.kept.counts().1, 1_500, "nothing is handed in twice");
 }
 
+#[test]
+fn a_feed_that_goes_back_after_a_sync_that_broke_off_is_as_it_was() {
+    let text = events(0..1_500);
+    let mut feed = Feed::of(text.clone());
+    feed.sync();
+    let before = feed.summaries();
+    feed.says(text.replace("SUMMARY:", "SUMMARY:new "));
+    feed.kept.fail_after(1);
+    assert!(matches!(feed.try_sync(), Err(IcsError::Store(_))));
+    assert_ne!(feed.summaries(), before);
+    // The file is that of the checkpoint.
+    feed.says(text);
+    assert_eq!(feed.sync().changes, 1_000);
+    assert_eq!(feed.summaries(), before);
+}
+
 /// Writes a configuration with a feed whose address is in a file.
 fn configured(stage: &Stage, server: &Scripted) {
     let path = stage.path().display().to_string();

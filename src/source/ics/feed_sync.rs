@@ -47,6 +47,8 @@ struct Before {
     known: Option<Known>,
     state: FeedState,
     synced_at: UtcMillis,
+    /// The objects that are known are those of `state`: no sync of this process has broken off since.
+    is_settled: bool,
 }
 
 impl IcsSource {
@@ -58,20 +60,24 @@ impl IcsSource {
         let (synced_at, sent) = (self.clock.now(), self.client.sent());
         let known = self.known(store).await?;
         let state = FeedState::read(known.as_ref().and_then(|known| known.checkpoint.as_ref()));
-        let before = Before { known, state, synced_at };
-        let fetched = match self.client.fetch(before.state.condition(synced_at)).await {
+        let before = Before { known, state, synced_at, is_settled: self.is_settled };
+        let condition = before.state.condition(synced_at).filter(|_| before.is_settled);
+        let fetched = match self.client.fetch(condition).await {
             Ok(fetched) => fetched,
             Err(error) => {
                 self.note_absence(store, &before, &error).await?;
                 return Err(error);
             }
         };
+        // If it breaks off in the middle, a file that is as before has changed all the same.
+        self.is_settled = false;
         let mut report = if fetched.response.status == 200 {
             self.take(store, &before, fetched).await?
         } else {
             self.hand_in(store, &before, &before.state, Vec::new()).await?;
             self.report(&before.state)
         };
+        self.is_settled = true;
         report.requests = self.client.sent().saturating_sub(sent);
         Ok(report)
     }
@@ -115,7 +121,8 @@ impl IcsSource {
             stated: before.state.stated.clone(),
             missing_since: None,
         };
-        if before.state.octets == state.octets && before.state.missing_since.is_none() {
+        let is_same = before.is_settled && before.state.octets == state.octets;
+        if is_same && before.state.missing_since.is_none() {
             self.hand_in(store, before, &state, Vec::new()).await?;
             return Ok(self.report(&state));
         }

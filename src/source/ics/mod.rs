@@ -44,6 +44,8 @@ pub struct IcsSource {
     settings: IcsSettings,
     client: FeedClient,
     clock: Clock,
+    /// What is known of the feed is what it was when it was read last: no sync of this process has broken off since.
+    is_settled: bool,
     /// Octets of a response.
     max_size: usize,
 }
@@ -56,6 +58,7 @@ impl IcsSource {
             settings: settings.clone(),
             client: FeedClient::new(settings, &limits.responses),
             clock,
+            is_settled: true,
             max_size: limits.responses.max_response_size,
         }
     }
