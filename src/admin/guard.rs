@@ -5,7 +5,7 @@
 //! `Origin` or `Sec-Fetch-Site`, and one that got its host's name to mean this machine (DNS rebinding) by `Host`.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as SyncMutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -26,13 +26,17 @@ use crate::text::octets_of_base64;
 const MAX_BODY: usize = 64 * 1024;
 /// A command that prints the token is run no more often than this.
 const RUN_EVERY: Duration = Duration::from_secs(60);
+/// What it has printed counts for so long; then it is run again, as the token may have been revoked.
+const VALID: Duration = Duration::from_secs(5 * 60);
 
 /// Decides who may send requests.
 #[derive(Debug)]
 pub struct AdminGuard {
     token: Option<SecretSource>,
     /// What a command has printed.
-    printed: Mutex<Printed>,
+    printed: SyncMutex<Printed>,
+    /// Held while the command runs.
+    running: Mutex<()>,
     /// Why the token could not be read the last time.
     fault: Mutex<Option<String>>,
 }
@@ -40,7 +44,8 @@ pub struct AdminGuard {
 /// What a command has printed, and how its last run ended.
 #[derive(Debug, Default)]
 struct Printed {
-    token: Option<Secret>,
+    /// The token, and when it was printed.
+    token: Option<(Secret, Instant)>,
     /// When it was last run, and why that failed, if it did.
     last: Option<(Instant, Option<String>)>,
 }
@@ -48,7 +53,12 @@ struct Printed {
 impl AdminGuard {
     /// Requests need the token at `token`; none: those of this machine need none.
     pub fn new(token: Option<SecretSource>) -> Arc<AdminGuard> {
-        Arc::new(AdminGuard { token, printed: Mutex::default(), fault: Mutex::default() })
+        Arc::new(AdminGuard {
+            token,
+            printed: SyncMutex::default(),
+            running: Mutex::default(),
+            fault: Mutex::default(),
+        })
     }
 
     /// Why a request for `uri` with `headers` is refused, if it is.
@@ -80,21 +90,39 @@ impl AdminGuard {
             *self.fault.lock().await = None;
             return Ok(is_equal(wanted.expose().as_bytes(), given));
         }
-        let mut printed = self.printed.lock().await;
-        let is_known = printed.token.as_ref().is_some_and(|token| is_equal(token.expose().as_bytes(), given));
-        if is_known {
-            return Ok(true);
+        if let Some(answer) = self.printed().answer(given) {
+            return answer;
         }
-        if let Some((_, fault)) = printed.last.as_ref().filter(|(at, _)| at.elapsed() < RUN_EVERY) {
-            return fault.clone().map_or(Ok(false), Err);
+        let _running = self.running.lock().await;
+        // Whoever has waited for a run goes by what that has printed.
+        if let Some(answer) = self.printed().answer(given) {
+            return answer;
         }
         let outcome = source.get().await.map_err(|why| why.to_string());
-        printed.last = Some((Instant::now(), outcome.as_ref().err().cloned()));
+        let now = Instant::now();
+        self.printed().last = Some((now, outcome.as_ref().err().cloned()));
         let wanted = outcome?;
         *self.fault.lock().await = None;
         let is_right = is_equal(wanted.expose().as_bytes(), given);
-        printed.token = Some(wanted);
+        self.printed().token = Some((wanted, now));
         Ok(is_right)
+    }
+
+    fn printed(&self) -> MutexGuard<'_, Printed> {
+        self.printed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Printed {
+    /// Whether `given` is the token, as far as that is known without another run of the command; fails with why the
+    /// last one has failed.
+    fn answer(&self, given: &[u8]) -> Option<Result<bool, String>> {
+        let valid = self.token.as_ref().filter(|(_, since)| since.elapsed() < VALID);
+        if valid.is_some_and(|(token, _)| is_equal(token.expose().as_bytes(), given)) {
+            return Some(Ok(true));
+        }
+        let (_, fault) = self.last.as_ref().filter(|(at, _)| at.elapsed() < RUN_EVERY)?;
+        Some(fault.clone().map_or(Ok(false), Err))
     }
 }
 
@@ -186,5 +214,39 @@ mod tests {
         let first = guard.is_right(&source, b"sesame").await.unwrap_err();
         assert_eq!(guard.is_right(&source, b"sesame").await.unwrap_err(), first);
         assert_eq!(std::fs::read(&runs).unwrap(), b"\n");
+    }
+
+    #[tokio::test]
+    async fn a_printed_token_counts_for_some_minutes_and_while_the_command_runs_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let script = format!("cd '{}' && cat token && test ! -e pipe || cat pipe", folder.path().display());
+        let command = SecretCommand::new("token_command", "/bin/sh".to_owned(), vec!["-c".to_owned(), script]);
+        let source = SecretSource::Printed(command);
+        let guard = AdminGuard::new(Some(source.clone()));
+        let advance = async |time| {
+            tokio::time::pause();
+            tokio::time::advance(time).await;
+            tokio::time::resume();
+        };
+        std::fs::write(path("token"), "sesame\n").unwrap();
+        assert_eq!(guard.is_right(&source, b"sesame").await, Ok(true));
+        advance(RUN_EVERY).await;
+        assert!(std::process::Command::new("mkfifo").arg(path("pipe")).status().unwrap().success());
+        let (wrong, right) = tokio::join!(guard.is_right(&source, b"wrong"), async {
+            while guard.running.try_lock().is_ok() {
+                tokio::task::yield_now().await;
+            }
+            let right = guard.is_right(&source, b"sesame").await;
+            std::fs::write(path("pipe"), "").unwrap();
+            right
+        });
+        assert_eq!((wrong, right), (Ok(false), Ok(true)));
+        std::fs::remove_file(path("pipe")).unwrap();
+        std::fs::write(path("token"), "other\n").unwrap();
+        assert_eq!(guard.is_right(&source, b"sesame").await, Ok(true), "it was printed a moment ago");
+        advance(VALID).await;
+        assert_eq!(guard.is_right(&source, b"sesame").await, Ok(false));
+        assert_eq!(guard.is_right(&source, b"other").await, Ok(true));
     }
 }
