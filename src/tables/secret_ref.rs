@@ -2,10 +2,12 @@
 //! it may come later, or change, and one account's must not stop the others.
 
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::OFlags;
 
 use crate::access::User;
 
@@ -106,13 +108,13 @@ impl SecretRef {
     /// [`SecretError`] when it is not there, is empty, or others may read it.
     pub fn read(&self) -> Result<Secret, SecretError> {
         let secret = match &self.place {
-            SecretPlace::File(path) => private(path).and_then(|()| contents(path)),
+            SecretPlace::File(path) => contents(path, private),
             SecretPlace::Variable(name) => variable(name).map(Secret::new).ok_or_else(|| {
                 format!("names the environment variable {name}, which is not set: set it and restart Reveille")
             }),
             SecretPlace::Credential(name) => credential(name)
                 .ok_or_else(|| format!("names the systemd credential '{name}', but ${CREDENTIALS} is not set"))
-                .and_then(|path| contents(&path)),
+                .and_then(|path| contents(&path, |_, _| Ok(()))),
             SecretPlace::Inline(text) => Ok(Secret::new(text.as_str())),
         };
         secret.map_err(|reason| SecretError { key: self.key, reason })
@@ -249,37 +251,38 @@ fn credential(name: &str) -> Option<PathBuf> {
     Some(PathBuf::from(variable(CREDENTIALS)?).join(name))
 }
 
-/// Whether `path` is a file that its owner alone may read.
-fn private(path: &Path) -> Result<(), String> {
-    let shown = path.display();
-    let metadata = std::fs::metadata(path).map_err(|why| unreadable(path, &why))?;
-    if !metadata.is_file() {
-        return Err(format!("names {shown}, which is not a file"));
-    }
+/// Whether the file at `path`, which is as `metadata` says, is one that its owner alone may read.
+fn private(path: &Path, metadata: &Metadata) -> Result<(), String> {
     if metadata.mode() & 0o077 != 0 {
-        let mode = metadata.mode() & 0o777;
-        return Err(format!("names {shown}, which others may read (mode {mode:04o}): {}", remedy(path, &metadata)));
+        let (shown, mode) = (path.display(), metadata.mode() & 0o777);
+        return Err(format!("names {shown}, which others may read (mode {mode:04o}): {}", remedy(path, metadata)));
     }
     Ok(())
 }
 
-/// What a file holds, without the line end that editors leave there.
-fn contents(path: &Path) -> Result<Secret, String> {
+/// What the file at `path` holds, without the line end that editors leave there, if `is_right` says so of the file that
+/// was opened. A pipe is not waited for.
+fn contents(path: &Path, is_right: impl Fn(&Path, &Metadata) -> Result<(), String>) -> Result<Secret, String> {
     let shown = path.display();
-    let length = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
-    if length > MAX_SECRET {
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|why| unreadable(path, &why))?;
+    let metadata = file.metadata().map_err(|why| unreadable(path, &why))?;
+    if !metadata.is_file() {
+        return Err(format!("names {shown}, which is not a file"));
+    }
+    is_right(path, &metadata)?;
+    let mut octets = Vec::new();
+    file.take(MAX_SECRET.saturating_add(1)).read_to_end(&mut octets).map_err(|why| unreadable(path, &why))?;
+    if u64::try_from(octets.len()).unwrap_or(u64::MAX) > MAX_SECRET {
         return Err(format!("names {shown}, which is too long for a secret"));
     }
-    let text = std::fs::read_to_string(path).map_err(|why| unreadable(path, &why))?;
+    let text = String::from_utf8(octets).map_err(|_| format!("names {shown}, which is not UTF-8 text"))?;
     // What editors leave around it.
     let secret = text.strip_prefix('\u{feff}').unwrap_or(&text).trim_end_matches(['\n', '\r']);
     if secret.is_empty() { Err(format!("names {shown}, which is empty")) } else { Ok(Secret::new(secret)) }
 }
 
 fn unreadable(path: &Path, why: &io::Error) -> String {
-    if why.kind() == io::ErrorKind::InvalidData {
-        return format!("names {}, which is not UTF-8 text", path.display());
-    }
     let hint = match std::fs::metadata(path) {
         Ok(metadata) if why.kind() == io::ErrorKind::PermissionDenied => format!(": {}", remedy(path, &metadata)),
         _ => String::new(),
@@ -323,5 +326,18 @@ mod tests {
         });
         assert_eq!(place.read().unwrap().expose(), "new");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 121, "80 of the drafts were replaced");
+    }
+
+    #[test]
+    fn a_pipe_is_not_waited_for_and_a_long_file_is_not_read_to_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        assert!(std::process::Command::new("mkfifo").args(["-m", "600"]).arg(path("pipe")).status().unwrap().success());
+        std::fs::write(path("long"), "x".repeat(65_537)).unwrap();
+        std::fs::write(path("right"), "x".repeat(65_536)).unwrap();
+        let told = |name: &str| contents(&path(name), |_, _| Ok(()));
+        assert!(told("pipe").unwrap_err().ends_with("which is not a file"));
+        assert!(told("long").unwrap_err().ends_with("which is too long for a secret"));
+        assert_eq!(told("right").unwrap().expose().len(), 65_536);
     }
 }
