@@ -1,12 +1,13 @@
 //! A list of users, for each of whom a source is made.
 
 use std::collections::HashSet;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, Stdio};
+use std::process::{ChildStdout, Command, ExitStatus, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use super::context::MAX_FILE;
 
@@ -43,11 +44,17 @@ impl UserList {
         let mut process = Command::new(program);
         process.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
         let mut child = process.spawn().map_err(|why| format!("cannot be started: {program}: {why}"))?;
-        let printed = printed(&mut child, program);
-        // With what it has started, of which some may be left also when it has ended.
-        let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
-        let _ = child.wait();
-        Ok(UserList::of_text(&printed?))
+        let pid = Pid::from_child(&child);
+        let printed = child.stdout.take().ok_or_else(|| "prints nothing".to_owned()).and_then(|output| {
+            let reading = OutputReader::of(output);
+            await_end(pid, program)?;
+            reading.end(program)
+        });
+        // With what it has started, of which some may be left also when it has ended. Until it is waited for, its
+        // number is that of no other group.
+        let _ = kill_process_group(pid, Signal::KILL);
+        let status = child.wait().map_err(|why| format!("cannot be waited for: {program}: {why}"))?;
+        text(printed?, status, program).map(|text| UserList::of_text(&text))
     }
 
     /// Of `users`, each once.
@@ -68,38 +75,53 @@ impl UserList {
     }
 }
 
-/// What `child`, which is `program`, prints, once it has ended well.
-fn printed(child: &mut Child, program: &str) -> Result<String, String> {
+/// Waits until the process `pid`, which is `program`, has ended, and leaves it to be waited for.
+fn await_end(pid: Pid, program: &str) -> Result<(), String> {
     let began = Instant::now();
-    let output = child.stdout.take().ok_or("prints nothing")?;
-    let reading = std::thread::spawn(move || {
-        let mut text = String::new();
-        output.take(MAX_FILE + 1).read_to_string(&mut text).map(|_| text)
-    });
-    let status = loop {
-        match child.try_wait() {
-            Ok(Some(status)) => break status,
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+    loop {
+        match waitid(WaitId::Pid(pid), options) {
+            Ok(Some(_)) => return Ok(()),
             Ok(None) if began.elapsed() < COMMAND_LIMIT => std::thread::sleep(CHECK_EVERY),
             Ok(None) => return Err(format!("does not end within {} s: {program}", COMMAND_LIMIT.as_secs())),
             Err(why) => return Err(format!("cannot be waited for: {program}: {why}")),
         }
-    };
-    // What it has started may go on and keep the pipe open.
-    let left = Instant::now() + LAST_OUTPUT;
-    while !reading.is_finished() && Instant::now() < left {
-        std::thread::sleep(CHECK_EVERY);
     }
-    if !reading.is_finished() {
-        return Err(format!(
-            "has ended, but a program that it started keeps its output open: {program} (redirect the output of that)"
-        ));
+}
+
+/// Reads what a command prints.
+struct OutputReader(JoinHandle<io::Result<String>>);
+
+impl OutputReader {
+    fn of(output: ChildStdout) -> OutputReader {
+        OutputReader(std::thread::spawn(move || {
+            let mut text = String::new();
+            output.take(MAX_FILE + 1).read_to_string(&mut text).map(|_| text)
+        }))
     }
-    match reading.join() {
-        Ok(Ok(text)) if text.len() as u64 > MAX_FILE => Err(format!("prints more than {MAX_FILE} octets: {program}")),
+
+    /// What `program`, which has ended, has printed. What it has started may go on and keep the pipe open.
+    fn end(self, program: &str) -> Result<io::Result<String>, String> {
+        let left = Instant::now() + LAST_OUTPUT;
+        while !self.0.is_finished() && Instant::now() < left {
+            std::thread::sleep(CHECK_EVERY);
+        }
+        if !self.0.is_finished() {
+            return Err(format!(
+                "has ended, but a program that it started keeps its output open: {program} (redirect the output of that)"
+            ));
+        }
+        self.0.join().map_err(|_| format!("prints what cannot be read: {program}"))
+    }
+}
+
+/// The text that `program`, which has ended with `status`, has `printed`.
+fn text(printed: io::Result<String>, status: ExitStatus, program: &str) -> Result<String, String> {
+    match printed {
+        Ok(text) if text.len() as u64 > MAX_FILE => Err(format!("prints more than {MAX_FILE} octets: {program}")),
         _ if !status.success() => Err(format!("failed: {program} ended with {status}")),
-        Ok(Ok(text)) => Ok(text),
-        Ok(Err(why)) => Err(format!("prints what cannot be read: {program}: {why}")),
-        Err(_) => Err(format!("prints what cannot be read: {program}")),
+        Ok(text) => Ok(text),
+        Err(why) => Err(format!("prints what cannot be read: {program}: {why}")),
     }
 }
 
