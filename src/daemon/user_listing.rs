@@ -15,7 +15,8 @@ const FIRST_LISTS: Duration = Duration::from_secs(60);
 /// After a list that failed, the next try comes after this, if the interval is not shorter.
 const RETRY_AFTER: Duration = Duration::from_secs(60);
 
-/// Asks all servers of `config` for their users, once, and notes what they say in its `server_users`.
+/// Asks all servers of `config` for their users, once, and notes what they say in its `server_users`. It shares no
+/// access tokens with what follows, which asks for its own with the refresh token that is in the file by then.
 pub async fn list_users(config: &Config) {
     let hosts = Hosts::new(config.limits.max_requests_per_host);
     let mut asking = JoinSet::new();

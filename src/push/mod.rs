@@ -8,6 +8,7 @@ mod error;
 mod vapid;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use reqwest::Url;
@@ -29,7 +30,6 @@ const AUTH_SECRET: usize = 16;
 #[derive(Clone, Debug)]
 pub struct PushReceiver(Arc<PushAddresses>);
 
-#[derive(Debug)]
 struct PushAddresses {
     /// Where the port can be reached at which pushes arrive.
     url: Url,
@@ -44,8 +44,8 @@ struct OpenAddress {
     vapid_key: Option<Vec<u8>>,
 }
 
-/// An address to which pushes can be sent as long as this lives, and what a server needs for that.
-#[derive(Debug)]
+/// An address to which pushes can be sent as long as this lives, and what a server needs for that. Its `Debug` shows
+/// nothing of it.
 pub struct PushAddress {
     receiver: PushReceiver,
     secret: String,
@@ -55,6 +55,18 @@ pub struct PushAddress {
     pub public_key: String,
     /// The secret with which content is encrypted, likewise.
     pub auth_secret: String,
+}
+
+impl fmt::Debug for PushAddresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PushAddresses({}…)", self.url)
+    }
+}
+
+impl fmt::Debug for PushAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PushAddress(…)")
+    }
 }
 
 impl PushReceiver {
@@ -119,6 +131,8 @@ mod tests {
         let other = receiver.open(hints.clone(), None).unwrap();
         let secret = address.url.path().strip_prefix("/x/push/").unwrap().to_owned();
         assert!(secret.len() >= 43 && other.url != address.url);
+        let shown = format!("{address:?} {receiver:?}");
+        assert!(!shown.contains(&secret) && !shown.contains(&address.auth_secret), "{shown}");
         assert_eq!(crate::text::octets_of_base64(&address.public_key).unwrap().len(), 65);
         receiver.receive(&secret, None, UtcMillis(0)).unwrap();
         assert!(hints.take().is_hinted);

@@ -7,13 +7,19 @@ use crate::http::{HttpRequest, Method};
 /// RFC 9110, 9.3.3.
 pub const POST: Method = Method::new("POST");
 
-/// What the content of pushes is encrypted with (RFC 8291), in base64 for URLs.
-#[derive(Clone, Copy, Debug)]
+/// What the content of pushes is encrypted with (RFC 8291), in base64 for URLs. Its `Debug` shows nothing of it.
+#[derive(Clone, Copy)]
 pub struct PushKeys<'a> {
     /// A point of P-256.
     pub public_key: &'a str,
     /// 16 octets.
     pub auth_secret: &'a str,
+}
+
+impl std::fmt::Debug for PushKeys<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PushKeys(…)")
+    }
 }
 
 /// Asks that a push is sent to `address` for each change of the calendar at `url`: of its objects, or of itself.
