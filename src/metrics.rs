@@ -204,7 +204,7 @@ impl Metrics {
         self.changes.get_or_create(&labels).inc_by(u64::try_from(count).unwrap_or(u64::MAX));
     }
 
-    /// All that was counted, in the text format of OpenMetrics 1.0.
+    /// All that was counted, in the text format of OpenMetrics 1.0. Nothing exports it yet: tests read it.
     ///
     /// # Errors
     /// None that can be expected: it is written into memory.

@@ -301,7 +301,7 @@ fn read_one(
             let username = section.read("username", value::string);
             let user = user.or(username.clone());
             if user.is_none() {
-                section.report("user", "is missing: a feed does not say whose alarms its are");
+                section.report("user", "is missing: a feed does not say whose alarms they are");
             }
             (user, ics(&section, username, reader))
         }

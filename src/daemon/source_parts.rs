@@ -35,7 +35,7 @@ impl SourceParts {
     /// What syncs `source` again and again.
     ///
     /// # Errors
-    /// When its settings cannot work: a URL that is none.
+    /// When its settings cannot work, such as a URL that is not valid.
     pub fn runner(&self, source: &SourceConfig, config: &Config) -> anyhow::Result<SourceRunner> {
         let runner = SourceRunner::new(source, config, &self.clock, &self.hosts)?;
         Ok(runner.with_metrics(&self.metrics))

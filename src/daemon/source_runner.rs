@@ -79,7 +79,7 @@ enum Cause {
 
 impl SourceRunner {
     /// # Errors
-    /// When the settings cannot work: a URL that is none.
+    /// When the settings cannot work, such as a URL that is not valid.
     pub fn new(source: &SourceConfig, config: &Config, clock: &Clock, hosts: &Hosts) -> anyhow::Result<SourceRunner> {
         let mut source = source.clone();
         source.zone = source.zone.or_else(|| config.defaults.zone.clone());

@@ -158,7 +158,7 @@ impl PushSubscriptions {
         match answer {
             Ok(response) if matches!(response.status, 200 | 201 | 204) => {
                 if subscription.accepted(&response, url, calendars, now) {
-                    // What has changed before the subscription was made is told by nobody.
+                    // What has changed before the subscription was made is reported by nobody.
                     self.hints.request_unanswered();
                 }
                 tracing::debug!(source.name = source, calendar.url = %url, "subscribed to pushes of the server");
@@ -266,7 +266,7 @@ mod tests {
     use crate::text::base64url;
 
     #[test]
-    fn a_key_that_cannot_be_used_is_none_that_is_not_there() {
+    fn a_key_that_cannot_be_used_is_not_taken_for_no_key() {
         let receiver = PushReceiver::new(Url::parse("https://reveille.example.org/").unwrap());
         let hints = HintRegistry::default().register("mary", None);
         let opened = |key: Option<String>| {
