@@ -18,7 +18,7 @@ pub fn line(text: &str, longest: usize) -> String {
     shortened(&out, longest).into_owned()
 }
 
-/// As [`line`], for a header: what would read there as an encoded word (RFC 2047, 2) is broken up.
+/// As [`line()`], for a header: what would read there as an encoded word (RFC 2047, 2) is broken up.
 pub fn header_line(text: &str, longest: usize) -> String {
     line(&text.replace("=?", "= ?"), longest)
 }
