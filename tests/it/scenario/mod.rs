@@ -325,6 +325,7 @@ fn two_changes_in_a_second(scene: &mut Scene) {
     let second = || Clock::System.now().0 / 1_000;
     for round in 0..3 {
         let part = u64::try_from(Clock::System.now().0 % 1_000).unwrap();
+        // The clock is the server's too, and cannot be moved: both changes are to lie in one of its seconds.
         std::thread::sleep(Duration::from_millis(1_000 - part));
         let begun = second();
         scene.put("twice", 100 + round);
